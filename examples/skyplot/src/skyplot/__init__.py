@@ -1,0 +1,1 @@
+"""Draw the night sky over a place on Earth."""

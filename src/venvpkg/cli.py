@@ -1,0 +1,171 @@
+"""The command line: click, the environment, exit codes."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+import venvpkg as about
+from venvpkg.errors import VenvpkgError
+from venvpkg.process import Shell, current_environment
+
+EXIT_FOUND, EXIT_KNOWN, EXIT_CRASH = 1, 3, 4
+P = ParamSpec("P")
+REPORT_TO = "Please report it with the log of the build."
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors into one message and an exit code: 3 for a known one, 4 for a crash of ours."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        environ = current_environment()
+        try:
+            command(*args, **kwargs)
+        except VenvpkgError as error:
+            click.echo(str(error), err=True)
+            sys.exit(EXIT_KNOWN)
+        except (click.exceptions.ClickException, click.exceptions.Exit, click.exceptions.Abort):
+            raise
+        except OSError as error:
+            # A full disk or a read-only tree is the user's to mend, wherever it was met.
+            click.echo(str(explain_os_error(error)), err=True)
+            sys.exit(EXIT_KNOWN)
+        except Exception as error:
+            if environ.get("VENVPKG_DEBUG"):
+                raise
+            click.echo(f"error[crash]: {type(error).__name__}: {error}", err=True)
+            click.echo(f"hint: This is a bug in venvpkg {about.__version__}. {REPORT_TO}", err=True)
+            click.echo("hint: VENVPKG_DEBUG=1 shows where it happened.", err=True)
+            sys.exit(EXIT_CRASH)
+
+    return wrapper
+
+
+def explain_os_error(error: OSError) -> VenvpkgError:
+    """Return the known error that a failed system call is."""
+    return VenvpkgError(
+        code="no-space" if error.errno == 28 else "system-call-failed",
+        message=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+        hint="Free some space, and build again." if error.errno == 28 else "Check that the place is there and may be written.",
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(about.__version__, message="venvpkg %(version)s")
+def venvpkg() -> None:
+    """Build a Python project's whole environment into a Debian package.
+
+    In a Debian source package, say "dh $@ --with venvpkg" in debian/rules and build as usual.
+    """
+
+
+@venvpkg.command("build-depends")
+@click.option("--install", "wants_install", is_flag=True, help="Install them with apt (as root, or with sudo).")
+@click.option("--write-control", is_flag=True, help="Add what debian/control's Build-Depends has not.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@guarded
+def build_depends(wants_install: bool, write_control: bool, folder: Path) -> None:
+    """List the Debian packages that the build needs, and say which are missing.
+
+    They are what build-depends and build-depends-of declare, for all environments of the source package
+    in FOLDER. Exit code 1 says that something is missing.
+    """
+    from venvpkg import builddeps
+
+    run, environ = Shell(verbose=bool(current_environment().get("DH_VERBOSE"))), current_environment()
+    source = folder.resolve()
+    wanted = builddeps.Wanted.of(_specs(source))
+    control = source / "debian" / "control"
+    if write_control:
+        relations = (*wanted.relations, *builddeps.expand_sources(wanted.sources, run)) if wanted.sources else wanted.relations
+        added = builddeps.write_control(relations, control)
+        click.echo("\n".join(f"added to {control}: {r}" for r in added) or f"{control} has them all")
+    if wants_install:
+        builddeps.install(wanted, run, environ, sudo=True)
+    relations = wanted.relations
+    if wanted.sources and not (write_control or wants_install):
+        relations = (*relations, *builddeps.expand_sources(wanted.sources, run))
+    missing = builddeps.find_missing(relations, run)
+    for relation in relations:
+        click.echo(f"{relation}{'  (missing)' if relation in missing else ''}")
+    if missing:
+        click.echo(f"{len(missing)} missing. To install:\n  {builddeps.apt_line(missing)}")
+        sys.exit(EXIT_FOUND)
+
+
+def _specs(source: Path) -> "list[object]":
+    from venvpkg.control import read_control
+    from venvpkg.spec import read_configuration, read_variables, select_packages
+
+    configuration = read_configuration(source)
+    control = source / "debian" / "control"
+    names = [p.name for p in read_control(control).packages] if control.exists() else [source.name]
+    variables = read_variables(current_environment())
+    return [configuration.spec(name, variables, {}) for name in select_packages(configuration, names)]
+
+
+@venvpkg.group(hidden=True)
+def dh() -> None:
+    """What the dh_venvpkg commands call; each reads and writes JSON."""
+
+
+@dh.command()
+@guarded
+def options() -> None:
+    """Print the options of dh_venvpkg as Getopt::Long declares them."""
+    from venvpkg.keys import KEYS
+
+    click.echo("\n".join(key.option for key in KEYS if key.has_option))
+
+
+@dh.command()
+@guarded
+def environment() -> None:
+    """Print the variables that a build needs, a line each: what dpkg-deb compresses with."""
+    from venvpkg.spec import read_compression, read_configuration, read_variables
+
+    environ = current_environment()
+    configuration = read_configuration(Path.cwd())
+    for name, value in read_compression(configuration, read_variables(environ)).items():
+        if name not in environ:
+            click.echo(f"{name}={value}")
+
+
+@dh.command()
+@click.argument("name", type=click.Choice(["build", "settle", "verify"]))
+@guarded
+def step(name: str) -> None:
+    """Run one step for the packages that standard input names, and print what debhelper has to do."""
+    from venvpkg import pipeline
+    from venvpkg.debhelper import Answer, Call
+
+    environ = current_environment()
+    source = Path.cwd().resolve()
+    world = pipeline.World(
+        source=source,
+        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
+        environ=environ,
+        codename=_codename(),
+    )
+    call = Call.from_json(sys.stdin.read(), source)
+    if name == "verify":
+        reports = pipeline.gate(call, world)
+        for package, report in reports.items():
+            if report.findings:
+                click.echo(f"{package}: {len(report.findings)} findings\n{report.to_text()}", err=True)
+        if any(report.findings for report in reports.values()):
+            sys.exit(EXIT_FOUND)
+    steps = {"build": pipeline.build, "settle": pipeline.settle}
+    answer = steps[name](call, world) if name in steps else Answer()
+    click.echo(answer.to_json())
+
+
+def _codename() -> str:
+    for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VERSION_CODENAME="):
+            return line.partition("=")[2].strip("\"'")
+    return ""

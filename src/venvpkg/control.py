@@ -1,0 +1,113 @@
+"""Reads debian/control and debian/changelog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from debian.changelog import Changelog, ChangelogParseError
+from debian.deb822 import Deb822, PkgRelation
+
+from venvpkg.errors import VenvpkgError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One binary package of debian/control."""
+
+    name: str
+    architecture: str
+    """The field as written: ``any``, ``all``, or a list of architectures."""
+    fields: dict[str, str]
+    """Every field of the stanza, by its name as written."""
+
+    @property
+    def is_arch_all(self) -> bool:
+        """Tell whether the package is the same on every architecture."""
+        return self.architecture == "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """debian/control as a value."""
+
+    source: str
+    build_depends: str
+    """Build-Depends, -Arch and -Indep joined by commas."""
+    packages: tuple[Package, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Relationship clauses for the package, by field."""
+
+    depends: tuple[str, ...] = ()
+    recommends: tuple[str, ...] = ()
+    suggests: tuple[str, ...] = ()
+
+
+def read_control(path: Path) -> Control:
+    """Read a debian/control file.
+
+    Raises:
+        VenvpkgError: ``control-missing``, ``control-invalid``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise VenvpkgError(
+            code="control-missing",
+            message=f"There is no {path}.",
+            hint="Run this from the top of a Debian source package.",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise VenvpkgError(
+            code="control-invalid", message=f"{path} is not UTF-8.", causes=[str(error)]
+        ) from None
+    stanzas = [dict(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)]
+    if not stanzas or "Source" not in stanzas[0]:
+        raise VenvpkgError(
+            code="control-invalid",
+            message=f"{path} does not begin with a Source stanza.",
+            hint="See deb-src-control(5).",
+        )
+    source = stanzas[0]
+    fields = ("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep")
+    return Control(
+        source=source["Source"],
+        build_depends=", ".join(source[f].strip().rstrip(",") for f in fields if source.get(f, "").strip()),
+        packages=tuple(
+            Package(name=s["Package"], architecture=s.get("Architecture", ""), fields=s)
+            for s in stanzas[1:]
+            if "Package" in s
+        ),
+    )
+
+
+def read_upstream_version(path: Path) -> str:
+    """Return the upstream version of the newest entry of a debian/changelog, without epoch and revision.
+
+    Raises:
+        VenvpkgError: ``changelog-invalid``.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            version = Changelog(stream, max_blocks=1).version.upstream_version
+    except (OSError, ChangelogParseError, UnicodeDecodeError, IndexError) as error:
+        raise VenvpkgError(
+            code="changelog-invalid", message=f"Could not read a version from {path}.", causes=[str(error)]
+        ) from error
+    return str(version)
+
+
+def relation_names(relations: str) -> list[list[str]]:
+    """Return the package names of a relationship field: one list of alternatives for each clause.
+
+    The syntax is that of Debian Policy §7.1; versions, architectures and profiles are left out.
+    """
+    parsed = PkgRelation.parse_relations(relations)
+    return [[str(alternative["name"]) for alternative in clause] for clause in parsed if clause]
+
+
+def format_relations(relations: Sequence[str]) -> str:
+    """Join relationship clauses into the value of one field, each clause once."""
+    return ", ".join(dict.fromkeys(" ".join(clause.split()) for clause in relations))

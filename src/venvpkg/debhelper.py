@@ -1,0 +1,147 @@
+"""The only writer under debian/, with the Perl fronts, which do debhelper's part with its own library."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from venvpkg.control import Package
+from venvpkg.depends import Needs
+from venvpkg.errors import VenvpkgError
+from venvpkg.maintscripts import Snippet
+from venvpkg.plan import STATE, Plan
+from venvpkg.stage import Populated
+
+FIELDS = {"depends": "Depends", "recommends": "Recommends", "suggests": "Suggests"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a front was called with."""
+
+    packages: tuple[str, ...]
+    """Binary packages to act on, after -a, -i, -p, -N and build profiles."""
+    roots: Mapping[str, Path]
+    """Each one's package build root, absolute."""
+    options: Mapping[str, Sequence[str]]
+    """Keys given on the command line, each with its values."""
+
+    @classmethod
+    def from_json(cls, text: str, source: Path) -> Self:
+        """Read what a front wrote to standard input."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(
+            packages=tuple(values["packages"]),
+            roots={name: source / folder for name, folder in values["roots"].items()},
+            options=values.get("options", {}),
+        )
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a front has to do with debhelper's library, in order."""
+
+    actions: list[dict[str, str]] = field(default_factory=list)
+
+    def add_depends(self, package: str, substvar: str, clauses: Sequence[str]) -> None:
+        """Ask for ``addsubstvar``."""
+        for clause in clauses:
+            self.actions.append({"do": "substvar", "package": package, "name": substvar, "value": clause})
+
+    def add_snippets(self, package: str, folder: Path, snippets: Sequence[Snippet]) -> None:
+        """Write snippets into ``folder`` and ask for ``autoscript``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for snippet in snippets:
+            (folder / snippet.script).write_text(snippet.text, encoding="utf-8")
+            self.actions.append(
+                {"do": "autoscript", "package": package, "script": snippet.script, "folder": str(folder)}
+            )
+
+    def add_trigger(self, package: str, path: str) -> None:
+        """Ask for ``autotrigger``: this package wants to hear of changes of ``path``."""
+        self.actions.append({"do": "trigger", "package": package, "type": "interest-noawait", "path": path})
+
+    def to_json(self) -> str:
+        """Return the actions for the front."""
+        return json.dumps({"actions": self.actions})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What dh_venvpkg hands on to the later steps of the same build."""
+
+    values: Mapping[str, Any]
+    """The configuration, key by key."""
+    interpreter: str
+    """The interpreter's path."""
+    project: str
+    """Normalized name of the project's distribution, or empty."""
+    installer: str
+    scratch: str
+    """The temporary folder that builds ran in."""
+    built: tuple[str, ...]
+    """ELF files that this build compiled, relative to the prefix; dh_strip and dh_dwz see them."""
+
+    @classmethod
+    def of(cls, plan: Plan, populated: Populated, built: Iterable[PurePosixPath]) -> Self:
+        """Collect what the later steps have to know."""
+        return cls(
+            values=plan.spec.values,
+            interpreter=str(plan.interpreter.path),
+            project=populated.project,
+            installer=populated.installer,
+            scratch=populated.scratch,
+            built=tuple(str(path) for path in built),
+        )
+
+    def save(self, plan: Plan) -> None:
+        """Write the state, with what the fronts that hide read: prefix, then one path a line."""
+        plan.state.mkdir(parents=True, exist_ok=True)
+        names = self.__dataclass_fields__
+        content = {name: getattr(self, name) for name in names}
+        (plan.state / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        hidden = {"prefix": str(plan.inside), "built": list(self.built)}
+        (plan.state / "hide.json").write_text(json.dumps(hidden), encoding="utf-8")
+
+    @classmethod
+    def load(cls, source: Path, package: str) -> Self | None:
+        """Read the state of a package, if dh_venvpkg ran for it."""
+        path = source / STATE / package / "state.json"
+        if not path.is_file():
+            return None
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**values, "built": tuple(values["built"])})
+
+
+def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]:
+    """Ask for substvars, and return notes for fields that debian/control has not.
+
+    What the interpreter and the standard library need goes into ``misc:`` variables, libraries into
+    ``shlibs:`` ones, where dpkg-gencontrol merges them with what dh_shlibdeps found.
+    """
+    notes = []
+    for prefix, dependencies in (("misc", needs.interpreter), ("shlibs", needs.libraries)):
+        for level, title in FIELDS.items():
+            clauses, name = getattr(dependencies, level), f"{prefix}:{title}"
+            if clauses and level != "depends" and f"${{{name}}}" not in package.fields.get(title, ""):
+                # dpkg-gencontrol warns of a variable that no field uses.
+                notes.append(f"{title}: ${{{name}}} in debian/control would bring: {', '.join(clauses)}")
+            else:
+                answer.add_depends(package.name, name, clauses)
+    return notes
+
+
+def require_stage(plan: Plan) -> None:
+    """Make sure that the environment is in the package build root.
+
+    Raises:
+        VenvpkgError: ``stage-missing``.
+    """
+    if not (plan.stage / "pyvenv.cfg").is_file():
+        raise VenvpkgError(
+            code="stage-missing",
+            message=f"The environment is not in {plan.stage} any more.",
+            causes=["A command between dh_venvpkg and this one removed or moved it."],
+            hint="Look at override_ and execute_ targets in debian/rules.",
+        )

@@ -1,0 +1,104 @@
+"""What an environment needs of the system: everything that goes into Depends, Recommends and Suggests."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from venvpkg.control import Dependencies, format_relations
+from venvpkg.distributions import Distribution
+from venvpkg.errors import VenvpkgError
+from venvpkg.plan import Plan
+from venvpkg.process import Runner
+from venvpkg.report import Finding
+from venvpkg.shlibs import (
+    Link,
+    Missing,
+    explain_missing,
+    host_machine,
+    link_objects,
+    owners_beyond,
+    read_elves,
+    resolve,
+)
+from venvpkg.smoke import Smoke
+from venvpkg.stdlib import find_imports, require_packaged, split_dependencies
+from venvpkg.system import System
+from venvpkg.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """The relationships of an environment, by where they come from."""
+
+    interpreter: Dependencies
+    """The interpreter and split-off parts of the standard library; ``misc:`` substvars."""
+    libraries: Dependencies
+    """Shared libraries, and packages whose files the smoke run used; ``shlibs:`` substvars."""
+    links: tuple[Link, ...]
+    notes: tuple[str, ...]
+
+    def describe(self) -> list[str]:
+        """Return the clauses of Depends, for the log."""
+        return [*self.interpreter.depends, *self.libraries.depends]
+
+
+def read_system(paths: Iterable[str], run: Runner) -> System:
+    """Ask the package database; a door of its own, so that the checks can be given any other answer."""
+    return System.read(run, paths)
+
+
+def compute(
+    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
+) -> Needs:
+    """Return what the environment needs.
+
+    Raises:
+        VenvpkgError: ``soname-not-found``, ``shlibdeps-failed``, ``split-module-not-packaged``,
+            ``split-module-gone``.
+    """
+    notes: list[str] = []
+    machine = host_machine(plan.interpreter.path)
+    elves = {path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))}
+    used = [*smoke.mapped, *smoke.modules.values()]
+    inside = [str(plan.prefix / Path(p).relative_to(plan.stage)) for p in used if Path(p).is_relative_to(plan.stage)]
+    outside = [p for p in used if not Path(p).is_relative_to(plan.stage)]
+    system = read_system(outside, run)
+    links = link_objects(elves, plan.prefix, system, inside)
+    missing = [link for link in links if isinstance(link, Missing) and not _accepts(plan, link)]
+    if missing:
+        raise explain_missing(missing, plan.prefix, run)
+    libraries = resolve(plan, elves, links, distributions, run)
+    split = _split(plan, tree, distributions, smoke, project, run)
+    interpreter = Dependencies(depends=(plan.interpreter.package, *split.depends), suggests=split.suggests)
+    known = format_relations(
+        [*interpreter.depends, *libraries.depends, *libraries.recommends, *libraries.suggests]
+    )
+    for package, path in owners_beyond(outside, known, system).items():
+        notes.append(f"{package} was added to Depends: the smoke run used {path}")
+        libraries = Dependencies(
+            depends=(*libraries.depends, package), recommends=libraries.recommends, suggests=libraries.suggests
+        )
+    return Needs(interpreter=interpreter, libraries=libraries, links=links, notes=tuple(notes))
+
+
+def _accepts(plan: Plan, link: Missing) -> bool:
+    finding = Finding(code="V007", path=str(plan.inside / link.object), message="")
+    return any(record.covers(finding) for record in plan.spec.accept)
+
+
+def _split(
+    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
+) -> Dependencies:
+    loaded = frozenset(
+        PurePosixPath(Path(p).relative_to(plan.stage)) for p in smoke.modules.values() if Path(p).is_relative_to(plan.stage)
+    )
+    own = frozenset(path for d in distributions if d.name == project for path in d.files)
+    dependencies, gone = split_dependencies(find_imports(tree), own, loaded, distributions, plan.interpreter)
+    if gone:
+        raise VenvpkgError(
+            code="split-module-gone",
+            message=f"The project imports {', '.join(gone)}, which Python {plan.interpreter.minor} has not.",
+            hint="Change the import, add setuptools for distutils, or package for an older Python.",
+        )
+    require_packaged(dependencies.depends, plan, run)
+    return dependencies

@@ -1,0 +1,146 @@
+"""What is installed in a tree: its .dist-info folders as values."""
+
+import configparser
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import PurePosixPath
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from venvpkg.tree import Tree
+
+Row = tuple[str, str, str]
+"""Path, hash and size, as written."""
+
+EXTENSIONS = (".py", ".so")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One installed distribution (PEP 376, "Recording installed projects" of the PyPA)."""
+
+    name: str
+    """Normalized name (PEP 503)."""
+    version: str
+    folder: PurePosixPath
+    """The .dist-info folder, relative to the top of the tree."""
+    requires: tuple[str, ...]
+    """Requires-Dist, as written."""
+    files: tuple[PurePosixPath, ...]
+    """The paths in RECORD, relative to the top of the tree."""
+    scripts: Mapping[str, str]
+    """Console and GUI entry points: name to ``module:function``."""
+    tags: tuple[str, ...]
+    """Compatibility tags of the wheel it came from (PEP 425)."""
+
+    @property
+    def built_here(self) -> bool:
+        """Tell whether the wheel was compiled on this machine.
+
+        An index takes no wheel with a plain ``linux_*`` platform tag: those are manylinux or musllinux,
+        repaired by auditwheel, whose ELF files strip and dwz would break.
+        """
+        return any(tag.rsplit("-", 1)[-1].startswith("linux_") for tag in self.tags)
+
+    def requirements(self, environment: Mapping[str, str], extras: tuple[str, ...] = ()) -> frozenset[str]:
+        """Return the normalized names of what it requires on the target interpreter."""
+        found = set()
+        for text in self.requires:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue
+            wanted = [{**environment, "extra": extra} for extra in ("", *extras)]
+            if requirement.marker is None or any(requirement.marker.evaluate(dict(e)) for e in wanted):
+                found.add(canonicalize_name(requirement.name))
+        return frozenset(found)
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the names of the top-level modules that it brings, from RECORD."""
+        site = self.folder.parent
+        names: dict[str, None] = {}
+        for path in self.files:
+            if not path.is_relative_to(site):
+                continue
+            inside = path.relative_to(site)
+            top = inside.parts[0]
+            if inside.suffix not in EXTENSIONS or top.endswith((".dist-info", ".libs", ".data")):
+                continue
+            name = top if len(inside.parts) > 1 else top.split(".")[0]
+            if name.isidentifier() and not name.startswith("__"):
+                names[name] = None
+        return tuple(names)
+
+
+def read_distributions(tree: Tree) -> tuple[Distribution, ...]:
+    """Return the distributions of a tree, by name."""
+    folders = sorted(
+        {e.path.parent for e in tree.files() if e.path.name == "METADATA" and e.path.parent.suffix == ".dist-info"}
+    )
+    return tuple(sorted((_read(tree, folder) for folder in folders), key=lambda d: d.name))
+
+
+def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
+    metadata = _headers(tree, folder / "METADATA")
+    wheel = _headers(tree, folder / "WHEEL")
+    return Distribution(
+        name=canonicalize_name(metadata.get("Name") or folder.name.split("-")[0]),
+        version=metadata.get("Version") or "",
+        folder=folder,
+        requires=tuple(metadata.get_all("Requires-Dist") or ()),
+        files=tuple(locate(folder, row[0]) for row in read_record(text_of(tree, folder / "RECORD"))),
+        scripts=dict(_entry_points(text_of(tree, folder / "entry_points.txt"))),
+        tags=tuple(wheel.get_all("Tag") or ()),
+    )
+
+
+def text_of(tree: Tree, path: PurePosixPath) -> str:
+    """Return a file's text, or an empty one where it is not there."""
+    entry = tree.get(path)
+    return entry.load().decode("utf-8", "replace") if entry and entry.kind == "file" else ""
+
+
+def _headers(tree: Tree, path: PurePosixPath) -> Message:
+    entry = tree.get(path)
+    return BytesParser().parsebytes(entry.load() if entry and entry.kind == "file" else b"", headersonly=True)
+
+
+def _entry_points(text: str) -> Iterator[tuple[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    # Names of entry points keep their case; configparser lowers them unless told otherwise.
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return
+    for section in ("console_scripts", "gui_scripts"):
+        if parser.has_section(section):
+            yield from parser.items(section)
+
+
+def read_record(text: str) -> list[Row]:
+    """Return the rows of a RECORD: path, hash, size (PEP 376)."""
+    return [(row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "") for row in csv.reader(text.splitlines()) if row]
+
+
+def format_record(rows: list[Row]) -> bytes:
+    """Return RECORD's bytes, rows in the order of their paths."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(sorted(rows))
+    return out.getvalue().encode("utf-8", "surrogateescape")
+
+
+def locate(folder: PurePosixPath, name: str) -> PurePosixPath:
+    """Return the path, from the top of the tree, of a RECORD row; ``..`` is resolved by name alone."""
+    parts: list[str] = list(folder.parent.parts)
+    for part in PurePosixPath(name).parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part not in ("..", "."):
+            parts.append(part)
+    return PurePosixPath(*parts) if not name.startswith("/") else PurePosixPath(name)

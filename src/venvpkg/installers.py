@@ -1,0 +1,268 @@
+"""uv and pip behind one small interface."""
+
+import configparser
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from venvpkg.errors import VenvpkgError
+from venvpkg.plan import Install
+from venvpkg.process import Runner, python_environment
+from venvpkg.spec import Spec
+
+# What pip calls a setting, and the variable under which uv takes the same.
+UV_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "constraint": "UV_CONSTRAINT",
+    "cert": "SSL_CERT_FILE",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+}
+SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An :class:`Install` with the files that it needs on disk."""
+
+    install: Install
+    python: Path
+    """The environment's own interpreter, in the workshop."""
+    files: tuple[Path, ...]
+    """Requirements files."""
+    project: str = ""
+    """Folder of the exported project, with its extras: ``/tmp/x/source[web]``."""
+
+
+class Installer(Protocol):
+    """Installs into an environment."""
+
+    @property
+    def title(self) -> str:
+        """Return name and version, ``uv 0.9.1``."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def command(self, spec: Spec, request: Request) -> list[str]:
+        """Return the command; it holds no URL, which may hold a password that ``ps`` would show."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment to run it in, indexes included."""
+        ...  # pragma: no cover - a protocol has no body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uv:
+    """Astral's uv."""
+
+    program: str
+    title: str = "uv"
+
+    def command(self, spec: Spec, request: Request) -> list[str]:
+        """Return ``uv pip install …``."""
+        words = [self.program, "pip", "install", "--python", str(request.python), "--link-mode", "copy"]
+        words += ["--no-compile-bytecode", "--no-config", "--no-progress"]
+        words += [w for name in spec.no_binary for w in ("--no-binary", name)]
+        words += [w for name in spec.only_binary for w in ("--only-binary", name)]
+        words += ["--no-index"] if spec.no_index else []
+        words += [] if spec.build_isolation else ["--no-build-isolation"]
+        return words + _common(spec, request)
+
+    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return uv's variables: what the specification says, else UV_*, else what pip is set to."""
+        made = python_environment(environ)
+        for name, value in read_pip_settings(environ).items():
+            if name in UV_NAMES and not made.get(UV_NAMES[name]):
+                words = [w for w in value.split() if name != "find-links" or "://" in w or Path(w).exists()]
+                if words:
+                    made[UV_NAMES[name]] = " ".join(words)
+        if spec.index_url:
+            made["UV_DEFAULT_INDEX"] = spec.index_url
+        if spec.extra_index_url:
+            made["UV_INDEX"] = " ".join(spec.extra_index_url)
+        if spec.find_links:
+            made["UV_FIND_LINKS"] = " ".join(_absolute(spec, link) for link in spec.find_links)
+        made.pop("UV_INDEX_URL" if "UV_DEFAULT_INDEX" in made else "", None)
+        made["UV_PYTHON_DOWNLOADS"] = "never"
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pip:
+    """PyPA's pip, the one of an interpreter on this machine."""
+
+    python: Path
+    """The interpreter that has pip."""
+    title: str = "pip"
+    version: tuple[int, ...] = field(default=(0,))
+
+    def command(self, spec: Spec, request: Request) -> list[str]:
+        """Return ``python3 -m pip --python … install …``."""
+        words = [str(self.python), "-m", "pip", "--python", str(request.python), "install"]
+        words += ["--no-compile", "--no-warn-script-location", "--no-input", "--disable-pip-version-check"]
+        words += ["--progress-bar", "off"]
+        words += ["--no-binary", ",".join(spec.no_binary)] if spec.no_binary else []
+        words += ["--only-binary", ",".join(spec.only_binary)] if spec.only_binary else []
+        words += ["--no-index"] if spec.no_index else []
+        words += [] if spec.build_isolation else ["--no-build-isolation"]
+        repeated = [k for k, v in (request.install.settings or {}).items() if len(v) > 1]
+        if repeated and self.version < (23, 1):
+            raise VenvpkgError(
+                code="pip-too-old",
+                message=f"{self.title} keeps only the last value of a repeated setting: {', '.join(repeated)}.",
+                hint="Use uv, or a newer pip, or give one value.",
+            )
+        return words + _common(spec, request)
+
+    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return pip's variables: what the specification says, over what the machine is set to."""
+        made = python_environment(environ)
+        if spec.index_url:
+            made["PIP_INDEX_URL"] = spec.index_url
+        if spec.extra_index_url:
+            made["PIP_EXTRA_INDEX_URL"] = " ".join(spec.extra_index_url)
+        if spec.find_links:
+            made["PIP_FIND_LINKS"] = " ".join(_absolute(spec, link) for link in spec.find_links)
+        return made
+
+
+def _common(spec: Spec, request: Request) -> list[str]:
+    install = request.install
+    words = [] if install.dependencies else ["--no-deps"]
+    words += ["--require-hashes"] if install.hashes else []
+    for name, values in (install.settings or {}).items():
+        words += [w for value in values for w in ("--config-settings", f"{name}={value}")]
+    words += [w for path in install.constraints for w in ("-c", str(path))]
+    words += [w for path in request.files for w in ("-r", str(path))]
+    words += list(spec.installer_args)
+    return words + ([request.project] if request.project else [])
+
+
+def _absolute(spec: Spec, link: str) -> str:
+    return link if "://" in link else str(spec.source / link)
+
+
+def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Installer:
+    """Return the installer that the key ``installer`` asks for.
+
+    Raises:
+        VenvpkgError: ``installer-not-found``.
+    """
+    uv = shutil.which("uv", path=environ.get("PATH"))
+    if spec.installer in ("auto", "uv") and uv:
+        answer = run([uv, "--version"], check=False)
+        if answer.returncode == 0:
+            return Uv(program=uv, title=" ".join(answer.stdout.split()[:2]))
+    if spec.installer != "uv":
+        # Debian's python3-pip belongs to Debian's python3; a pyenv's pip may be another one.
+        for python in ("/usr/bin/python3", shutil.which("python3", path=environ.get("PATH"))):
+            if python and Path(python).exists():
+                answer = run([python, "-m", "pip", "--version"], env=python_environment(environ), check=False)
+                if answer.returncode == 0:
+                    number = answer.stdout.split()[1]
+                    digits = tuple(int(n) for n in re.findall(r"\d+", number)[:2])
+                    return Pip(python=Path(python), title=f"pip {number}", version=digits)
+    raise VenvpkgError(
+        code="installer-not-found",
+        message="Found no uv." if spec.installer == "uv" else "Found neither uv nor pip.",
+        causes=["Looked for uv on PATH."] + ([] if spec.installer == "uv" else ["Asked python3 for its module pip."]),
+        hint="apt-get install python3-pip, or put uv on PATH (https://docs.astral.sh/uv/).",
+    )
+
+
+def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return pip's settings from its configuration files and PIP_* variables, by option name.
+
+    Files and their order: https://pip.pypa.io/en/stable/topics/configuration/
+    """
+    home = Path(environ.get("HOME", "/"))
+    folders = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
+    paths = [Path(folder) / "pip" / "pip.conf" for folder in reversed(folders) if folder]
+    paths += [Path("/etc/pip.conf"), home / ".pip" / "pip.conf"]
+    paths += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"]
+    paths += [Path(environ["PIP_CONFIG_FILE"])] if environ.get("PIP_CONFIG_FILE") else []
+    settings: dict[str, str] = {}
+    for path in paths:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                settings |= {k.replace("_", "-"): v for k, v in parser.items(section)}
+    for name, value in environ.items():
+        if name.startswith("PIP_") and value:
+            settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
+    return settings
+
+
+def redact(text: str) -> str:
+    """Return text without the credentials of the URLs in it."""
+    return SECRET.sub("***@", text)
+
+
+def explain_failure(error: VenvpkgError, installer: Installer, install: Install) -> VenvpkgError:
+    """Return the error that an installer's failure is, from the last lines that it wrote."""
+    causes = [redact(line) for line in error.causes if line.strip()]
+    text = "\n".join(causes)
+    code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
+    if re.search(r"do not match the hashes|[Hh]ash mismatch", text):
+        code, hint = "hash-mismatch", "The file is not the one that was pinned: find out why before pinning it anew."
+    elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible|conflict", text):
+        code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
+    elif re.search(r"No space left on device|os error 28", text):
+        code, hint = "no-space", "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed."
+    elif re.search(r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation-failed|build backend", text):
+        code, hint = "build-failed", missing_header_hint(text)
+    elif re.search(r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text):
+        code, hint = "index-unreachable", "Is there a network? Without one, use find-links and no-index."
+    return VenvpkgError(
+        code=code,
+        message=f"{installer.title.split()[0]} could not install {install.title}.",
+        causes=causes,
+        hint=hint,
+    )
+
+
+HEADERS = {
+    "Python.h": "python3-dev",
+    "png.h": "libpng-dev",
+    "zlib.h": "zlib1g-dev",
+    "jpeglib.h": "libjpeg-dev",
+    "ft2build.h": "libfreetype-dev",
+    "lapacke.h": "liblapacke-dev",
+    "cblas.h": "libopenblas-dev",
+    "libpq-fe.h": "libpq-dev",
+    "pg_config": "libpq-dev",
+    "mysql.h": "default-libmysqlclient-dev",
+    "ffi.h": "libffi-dev",
+    "lber.h": "libldap-dev",
+    "sasl/sasl.h": "libsasl2-dev",
+    "cairo.h": "libcairo2-dev",
+    "dbus/dbus.h": "libdbus-1-dev",
+    "libxml/xpath.h": "libxml2-dev",
+    "libxslt/xslt.h": "libxslt1-dev",
+    "openssl/opensslv.h": "libssl-dev",
+    "gcc": "build-essential",
+    "x86_64-linux-gnu-gcc": "build-essential",
+}
+
+
+def missing_header_hint(text: str) -> str:
+    """Return a hint that names the Debian package of a header or program that a compiler did not find."""
+    for name, package in HEADERS.items():
+        if re.search(rf"(fatal error: {re.escape(name)}\b|[`'\"]?{re.escape(name)}[`'\"]? (executable )?not found|command '{name}')", text):
+            return f'{name} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
+    if found := re.search(r"fatal error: (\S+): No such file", text):
+        return f"apt-file search {found[1]} names the package that has the header; add it to build-depends."
+    if found := re.search(r"cannot find -l(\S+)", text):
+        return f"apt-file search lib{found[1]}.so names the package to add to build-depends."
+    return "Add what the compiler misses to build-depends and to Build-Depends."

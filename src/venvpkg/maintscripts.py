@@ -1,0 +1,91 @@
+"""Renders the templates of debian-templates/."""
+
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from venvpkg.errors import VenvpkgError
+from venvpkg.plan import Plan
+
+SCRIPTS = ("postinst", "prerm", "postrm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snippet:
+    """A part of a maintainer script, for debhelper's autoscript."""
+
+    script: str
+    """``postinst``, ``prerm`` or ``postrm``."""
+    text: str
+
+
+def find_templates() -> Path:
+    """Return the folder of the templates: inside the installed package, or at the top of a checkout.
+
+    Raises:
+        VenvpkgError: ``templates-missing``.
+    """
+    package = Path(str(files("venvpkg")))
+    for folder in (package / "debian-templates", package.parent.parent / "debian-templates"):
+        if folder.is_dir():
+            return folder
+    raise VenvpkgError(
+        code="templates-missing",
+        message="venvpkg's own templates are missing.",
+        causes=[f"Looked in {package}."],
+        hint="Install venvpkg again: its installation is not whole.",
+    )
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(find_templates()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # What is rendered is shell, where the filter sh quotes; HTML's escapes would break it.
+        autoescape=False,
+    )
+    made.filters["sh"] = lambda value: shlex.quote(str(value))
+    return made
+
+
+def render(plan: Plan, codename: str) -> tuple[Snippet, ...]:
+    """Return the maintainer script snippets of an environment.
+
+    Args:
+        plan: what was built.
+        codename: VERSION_CODENAME of the system that it was built on (os-release(5)), or empty.
+    """
+    return tuple(
+        Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(_values(plan), codename=codename))
+        for name in SCRIPTS
+    )
+
+
+def render_launcher(plan: Plan, name: str) -> str:
+    """Return the launcher of an exposed entry point."""
+    return _environment().get_template("launcher.sh.j2").render(_values(plan), name=name)
+
+
+def render_overrides(plan: Plan, tags: dict[str, str]) -> str:
+    """Return a lintian overrides file: reasons, and the tags that they explain."""
+    return _environment().get_template("lintian-overrides.j2").render(_values(plan), tags=tags)
+
+
+def _values(plan: Plan) -> dict[str, object]:
+    return {
+        "package": plan.spec.package,
+        "prefix": plan.prefix,
+        "install_root": plan.spec.install_root,
+        "python": plan.interpreter.path,
+        "python_package": plan.interpreter.package,
+        "minor": plan.interpreter.minor,
+        "bytecode": plan.spec.bytecode,
+    }

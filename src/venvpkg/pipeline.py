@@ -1,0 +1,141 @@
+"""The order: three functions, one for each command that debhelper calls."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from venvpkg.builddeps import require_build_depends
+from venvpkg.bytecode import compile_tree
+from venvpkg.control import read_control
+from venvpkg.debhelper import Answer, Call, State, require_stage, write_relations
+from venvpkg.depends import compute, read_system
+from venvpkg.distributions import read_distributions
+from venvpkg.installers import find_installer
+from venvpkg.interpreter import find_interpreter
+from venvpkg.log import note, step
+from venvpkg.manifest import write_manifest
+from venvpkg.maintscripts import render
+from venvpkg.plan import STATE, Plan, make_plan
+from venvpkg.process import Runner
+from venvpkg.relocate import reconcile_records, relocate
+from venvpkg.report import Report
+from venvpkg.shlibs import read_elves
+from venvpkg.smoke import require_passed, run_smoke
+from venvpkg.spec import Spec, read_configuration, read_options, read_variables, select_packages
+from venvpkg.stage import apply, bring_back, expose, normalise_modes, populate, prune, put_in_place
+from venvpkg.tree import Tree
+from venvpkg.verify import gather, verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the steps need of the world."""
+
+    source: Path
+    """The Debian source package's folder, absolute."""
+    run: Runner
+    environ: Mapping[str, str]
+    codename: str
+    """VERSION_CODENAME of the build system (os-release(5)), or empty."""
+
+
+def build(call: Call, world: World) -> Answer:
+    """Make the environments of the called packages: dh_venvpkg."""
+    answer = Answer()
+    for spec in read_specs(call, world):
+        # What an earlier run handed on must not outlive a failure of this one.
+        shutil.rmtree(world.source / STATE / spec.package, ignore_errors=True)
+        require_build_depends(spec, world.run, world.environ)
+        interpreter = find_interpreter(spec.python, spec.requires_python, world.run, world.environ)
+        installer = find_installer(spec, world.run, world.environ)
+        plan = make_plan(spec, interpreter, call.roots[spec.package])
+        with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
+            populated = populate(plan, installer, world.run, world.environ)
+        with step(f"{plan.prefix}: relocated") as details:
+            edits = relocate(Tree.from_dir(plan.workshop), plan.made, hermetic=spec.hermetic)
+            details.append(f"{apply(edits, plan.workshop)} edits")
+            prune(plan, plan.workshop)
+        tree = Tree.from_dir(plan.workshop)
+        distributions = read_distributions(tree)
+        built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
+        put_in_place(plan)
+        expose(plan, tree, distributions, populated.project)
+        State.of(plan, populated, built if spec.strip == "built" else ()).save(plan)
+        answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename))
+        for path in (str(interpreter.path), "/usr/lib/os-release"):
+            answer.add_trigger(spec.package, path)
+    return answer
+
+
+def settle(call: Call, world: World) -> Answer:
+    """Bring the environments back, take what is there, and compute what they need: dh_venvpkg_settle."""
+    answer = Answer()
+    packages = {p.name: p for p in read_control(world.source / "debian" / "control").packages}
+    for plan, state in staged(call, world):
+        bring_back(plan)
+        require_stage(plan)
+        tree = Tree.from_dir(plan.stage)
+        moves = (plan.made, plan.move)
+        for move in moves:
+            apply(relocate(tree, move, hermetic=plan.spec.hermetic), plan.stage)
+        with step(f"{plan.prefix}: compiled") as details:
+            details.append(f"{compile_tree(plan, tree, world.run, world.environ)} modules")
+        normalise_modes(plan.stage)
+        tree = Tree.from_dir(plan.stage)
+        distributions = read_distributions(tree)
+        with step(f"{plan.prefix}: imported") as details:
+            smoke = run_smoke(plan, distributions, state.project, world.run, world.environ)
+            details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
+        (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
+        require_passed(smoke, plan.spec.accept)
+        with step(f"{plan.prefix}: depends") as details:
+            needs = compute(plan, tree, distributions, smoke, state.project, world.run)
+            details += needs.describe()
+        for text in [*needs.notes, *write_relations(answer, packages[plan.spec.package], needs)]:
+            note(text)
+        write_manifest(plan, state, distributions, needs, smoke, world.codename)
+        apply(reconcile_records(Tree.from_dir(plan.stage)), plan.stage)
+    return answer
+
+
+def gate(call: Call, world: World) -> dict[str, Report]:
+    """Check the packages as they will ship, and return what is not accepted: dh_venvpkg_verify."""
+    reports = {}
+    for plan, state in staged(call, world):
+        with step(f"{plan.prefix}: verified") as details:
+            tree = Tree.from_dir(plan.package_root)
+            evidence = gather(tree, plan.inside, build_paths(plan, state), lambda paths: read_system(paths, world.run))
+            report = verify(evidence)
+            details.append(f"{report.checked} files")
+        reports[plan.spec.package] = report.without(plan.spec.accept)
+    return reports
+
+
+def read_specs(call: Call, world: World) -> list[Spec]:
+    """Return the specs of those called packages that get an environment."""
+    configuration = read_configuration(world.source)
+    control = read_control(world.source / "debian" / "control")
+    selected = select_packages(configuration, [p.name for p in control.packages])
+    variables, options = read_variables(world.environ), read_options(call.options)
+    return [configuration.spec(name, variables, options) for name in selected if name in call.packages]
+
+
+def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
+    """Yield the plan of every called package that dh_venvpkg made an environment for."""
+    configuration = read_configuration(world.source)
+    for package in call.packages:
+        state = State.load(world.source, package)
+        if state:
+            spec = configuration.with_values(package, state.values)
+            interpreter = find_interpreter(state.interpreter, "", world.run, world.environ)
+            yield make_plan(spec, interpreter, call.roots[package]), state
+
+
+def build_paths(plan: Plan, state: State) -> tuple[bytes, ...]:
+    """Return the folders of the build machine that nothing in the package may name."""
+    places = {str(plan.spec.source / "debian"), state.scratch}
+    # A source tree in /src or /build would find every word of that kind; its debian/ folder is enough.
+    if len(plan.spec.source.parts) > 2 and not plan.prefix.is_relative_to(plan.spec.source):
+        places.add(str(plan.spec.source))
+    return tuple(place.encode() for place in sorted(places) if place)

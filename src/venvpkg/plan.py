@@ -1,0 +1,174 @@
+"""Decide every path and command before any runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from venvpkg.errors import VenvpkgError
+from venvpkg.interpreter import Interpreter
+from venvpkg.locks import Requirements, find_requirements, quote_hashes, read_requirements, resolve_groups
+from venvpkg.spec import Spec
+
+STATE = PurePosixPath("debian/.debhelper/venvpkg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """From where an environment is built to where it will live."""
+
+    build: PurePosixPath
+    """Absolute path of the environment's folder on the build machine."""
+    final: PurePosixPath
+    """Absolute path of the prefix on the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """One run of the installer."""
+
+    title: str
+    """What it does, for the log."""
+    files: tuple[Path, ...] = ()
+    """Requirements files."""
+    lines: tuple[str, ...] = ()
+    """Lines of one more requirements file."""
+    constraints: tuple[Path, ...] = ()
+    project: bool = False
+    """Install the exported project."""
+    dependencies: bool = True
+    """Install what the requirements require."""
+    hashes: bool = False
+    """Refuse what has no matching hash."""
+    settings: Mapping[str, tuple[str, ...]] | None = None
+    """Settings for the build back end (PEP 517)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where everything is, and what the installer is asked for."""
+
+    spec: Spec
+    interpreter: Interpreter
+    package_root: Path
+    """What becomes the package's content: ``…/debian/myapp``."""
+    state: Path
+    """What the steps hand on to one another: ``…/debian/.debhelper/venvpkg/myapp``."""
+    requirements: Requirements
+    installs: tuple[Install, ...]
+
+    @property
+    def prefix(self) -> PurePosixPath:
+        """Return the final prefix."""
+        return self.spec.prefix
+
+    @property
+    def inside(self) -> PurePosixPath:
+        """Return the prefix relative to the package's root."""
+        return self.prefix.relative_to("/")
+
+    @property
+    def stage(self) -> Path:
+        """Return the prefix inside the package build root."""
+        return self.package_root / self.inside
+
+    @property
+    def workshop(self) -> Path:
+        """Return where the environment is made, before one rename puts it into the stage.
+
+        Its last part is the prefix's: ``activate`` shows it in the prompt.
+        """
+        return self.state / "build" / self.prefix.name
+
+    @property
+    def aside(self) -> Path:
+        """Return where the environment waits while debhelper's commands pass."""
+        return self.state / "env"
+
+    @property
+    def made(self) -> Move:
+        """Return the move of what the installers wrote."""
+        return Move(build=PurePosixPath(self.workshop), final=self.prefix)
+
+    @property
+    def move(self) -> Move:
+        """Return the move of what was written into the stage afterwards."""
+        return Move(build=PurePosixPath(self.stage), final=self.prefix)
+
+
+def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
+    """Decide what is installed, in which order, and where.
+
+    Raises:
+        VenvpkgError: what :func:`venvpkg.locks.read_requirements` and ``resolve_groups`` raise;
+            ``hashes-missing``, ``nothing-to-install``.
+    """
+    named = spec.requirements
+    files = find_requirements(spec.source) if named is None else tuple(spec.source / name for name in named)
+    requirements = read_requirements(files)
+    groups = resolve_groups(spec.dependency_groups, spec.groups)
+    hashes = requirements.hashed if spec.require_hashes is None else spec.require_hashes
+    if hashes and not requirements.hashed:
+        raise VenvpkgError(
+            code="hashes-missing",
+            message="require-hashes is on, and not every requirement has a hash.",
+            causes=[pin.line for pin in requirements.pins if not pin.hashes][:10] or ["There is no requirement."],
+            hint="Write them with: uv pip compile --generate-hashes pyproject.toml -o requirements.txt",
+        )
+    if spec.project is None and not (requirements.pins or groups or spec.preinstall):
+        raise VenvpkgError(
+            code="nothing-to-install",
+            message="project is false, and there are no requirements.",
+            hint="Name a requirements file with the key requirements.",
+        )
+    return Plan(
+        spec=spec,
+        interpreter=interpreter,
+        package_root=package_root,
+        state=spec.source / STATE / spec.package,
+        requirements=requirements,
+        installs=tuple(_installs(spec, requirements, groups, hashes)),
+    )
+
+
+def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], hashes: bool) -> list[Install]:
+    constraints = tuple(spec.source / name for name in spec.constraints)
+    steps = []
+    if spec.preinstall:
+        steps.append(Install(title="preinstall", lines=spec.preinstall, constraints=constraints))
+    pins = {pin.name: pin for pin in requirements.pins if pin.name}
+    for name, settings in spec.config_settings.items():
+        # pip hands its --config-settings to every build of a run, so each such build gets a run of its own.
+        if name in pins:
+            steps.append(
+                Install(
+                    title=f"{name}, with its own build settings",
+                    lines=(quote_hashes(pins[name]),),
+                    constraints=constraints,
+                    dependencies=False,
+                    hashes=hashes,
+                    settings=settings,
+                )
+            )
+    project_settings = {k: v for name, table in spec.config_settings.items() if name not in pins for k, v in table.items()}
+    project = Install(
+        title="the project",
+        project=True,
+        constraints=constraints,
+        dependencies=not hashes,
+        settings=project_settings or None,
+    )
+    apart = hashes or bool(project_settings)
+    if requirements.files or groups or not apart:
+        steps.append(
+            Install(
+                title="the requirements" if apart or spec.project is None else "the project and its requirements",
+                files=requirements.files,
+                lines=groups,
+                constraints=constraints,
+                project=spec.project is not None and not apart,
+                hashes=hashes and not groups,
+            )
+        )
+    if spec.project is not None and apart:
+        steps.append(project)
+    return steps

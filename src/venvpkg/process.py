@@ -1,0 +1,152 @@
+"""The only door to ``subprocess``."""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from venvpkg.errors import VenvpkgError
+
+TAIL_LINES = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished command left."""
+
+    returncode: int
+    """Exit status; negative for a signal, as ``subprocess`` has it."""
+    stdout: str
+    """Standard output, decoded as UTF-8 with replacement."""
+    tail: tuple[str, ...]
+    """The last lines of standard error."""
+
+
+class Runner(Protocol):
+    """Runs a command to its end."""
+
+    verbose: bool
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str = "",
+        check: bool = True,
+    ) -> Result:
+        """Run ``argv``; ``env`` replaces the whole environment.
+
+        Raises:
+            VenvpkgError: ``command-not-found``, or ``command-failed`` where ``check`` is set.
+        """
+        ...  # pragma: no cover - a protocol has no body
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The runner that really runs commands."""
+
+    verbose: bool = False
+    """Show every command before it runs, and what it says while it runs."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str = "",
+        check: bool = True,
+    ) -> Result:
+        """Run ``argv`` as :class:`Runner` says."""
+        words = [str(word) for word in argv]
+        if self.verbose:
+            print(f"\t{shlex.join(words)}", file=sys.stderr, flush=True)
+        try:
+            child = subprocess.Popen(
+                words,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            raise VenvpkgError(
+                code="command-not-found",
+                message=f"Could not run {words[0]}.",
+                causes=[str(error)],
+                hint=f"Install the package that holds {words[0]}, or check its permissions.",
+            ) from error
+        result = self._finish(child, stdin)
+        if check and result.returncode != 0:
+            raise VenvpkgError(
+                code="command-failed",
+                message=f"{Path(words[0]).name} ended with {describe_status(result.returncode)}.",
+                causes=[*result.tail] or [f"It ran: {shlex.join(words)}"],
+            )
+        return result
+
+    def _finish(self, child: "subprocess.Popen[bytes]", stdin: str) -> Result:
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        assert child.stdin and child.stdout and child.stderr
+
+        # Standard error is drained by a thread, so that neither pipe can fill up and stop the child.
+        def follow(stream: IO[bytes]) -> None:
+            for raw in stream:
+                line = raw.decode("utf-8", "replace").rstrip("\n")
+                tail.append(line)
+                if self.verbose:
+                    print(line, file=sys.stderr, flush=True)
+
+        follower = threading.Thread(target=follow, args=(child.stderr,))
+        feeder = threading.Thread(target=_feed, args=(child.stdin, stdin))
+        follower.start()
+        feeder.start()
+        stdout = child.stdout.read().decode("utf-8", "replace")
+        feeder.join()
+        follower.join()
+        return Result(returncode=child.wait(), stdout=stdout, tail=tuple(tail))
+
+
+def _feed(stream: IO[bytes], text: str) -> None:
+    try:
+        stream.write(text.encode())
+        stream.close()
+    except BrokenPipeError:
+        pass  # The child did not want its input; its exit status tells what came of it.
+
+
+def describe_status(returncode: int) -> str:
+    """Say an exit status in words: ``status 2``, ``signal 11 (SIGSEGV)``."""
+    if returncode >= 0:
+        return f"status {returncode}"
+    import signal
+
+    return f"signal {-returncode} ({signal.Signals(-returncode).name})"
+
+
+def python_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` without what would change how another Python starts.
+
+    The add-on may itself run with PYTHONPATH set (from a checkout); the packaged interpreter must not
+    see that, or the package would be tested against modules that it does not hold.
+    """
+    unwanted = ("PYTHON", "VIRTUAL_ENV", "__PYVENV", "CONDA_", "UV_PROJECT", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
+    kept = {k: v for k, v in environ.items() if not k.startswith(unwanted)}
+    kept["PYTHONNOUSERSITE"] = "1"
+    kept["PYTHONDONTWRITEBYTECODE"] = "1"
+    return kept
+
+
+def current_environment() -> dict[str, str]:
+    """Return a copy of the process's environment."""
+    return dict(os.environ)

@@ -1,0 +1,17 @@
+"""A temporary folder that goes away."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a temporary folder under TMPDIR, and remove it whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="venvpkg-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

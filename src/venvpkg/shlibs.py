@@ -1,0 +1,227 @@
+"""Splits sonames into bundled and external; asks dpkg-shlibdeps for the external."""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from venvpkg.control import Dependencies, relation_names
+from venvpkg.distributions import Distribution
+from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
+from venvpkg.errors import VenvpkgError
+from venvpkg.plan import Plan
+from venvpkg.process import Runner
+from venvpkg.system import System
+from venvpkg.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """A library that the environment itself holds."""
+
+    object: PurePosixPath
+    """The file that needs it."""
+    soname: str
+    path: PurePosixPath
+    """The library, relative to the prefix."""
+    reachable: bool
+    """The object's own RUNPATH leads there; else something else has to load it first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class External:
+    """A library that the system provides."""
+
+    object: PurePosixPath
+    soname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A library that nothing provides."""
+
+    object: PurePosixPath
+    soname: str
+
+
+Link = Bundled | External | Missing
+
+
+def read_elves(tree: Tree) -> dict[PurePosixPath, Elf]:
+    """Return the ELF files of a tree; damaged ones are left out."""
+    found = {}
+    for entry in tree.files():
+        # The smallest ELF header is 52 bytes long.
+        if entry.size >= 52 and entry.head(4) == MAGIC:
+            with entry.open() as stream:
+                try:
+                    found[entry.path] = read_elf(stream)
+                except NotElfError:
+                    continue
+    return found
+
+
+def link_objects(elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath, system: System, mapped: Iterable[str] = ()) -> tuple[Link, ...]:
+    """Decide for every NEEDED of every object where it comes from, as ld.so(8) would.
+
+    Args:
+        elves: the ELF files of the environment, by path relative to the prefix.
+        prefix: the final prefix, which an absolute RUNPATH may name.
+        system: knows the libraries of the machine.
+        mapped: files that the smoke run had mapped. They decide where an object's own RUNPATH does not
+            lead to a library that both the environment and the system have.
+    """
+    by_name: dict[str, PurePosixPath] = {}
+    for path, elf in elves.items():
+        by_name.setdefault(elf.soname, path)
+        by_name.setdefault(path.name, path)
+    loaded = {PurePosixPath(name).name for name in mapped if PurePosixPath(name).is_relative_to(prefix)}
+    links: list[Link] = []
+    for path, elf in elves.items():
+        for soname in elf.needed:
+            near = _reach(path, elf, soname, elves, prefix)
+            if near:
+                links.append(Bundled(object=path, soname=soname, path=near, reachable=True))
+            elif soname in system.sonames and not (soname in by_name and by_name[soname].name in loaded):
+                links.append(External(object=path, soname=soname))
+            elif soname in by_name:
+                links.append(Bundled(object=path, soname=soname, path=by_name[soname], reachable=False))
+            elif not is_interpreter_library(soname):
+                links.append(Missing(object=path, soname=soname))
+    return tuple(links)
+
+
+def is_interpreter_library(soname: str) -> bool:
+    """Tell whether it is the dynamic linker itself, which ldconfig does not list under that name."""
+    return soname.startswith(("ld-linux", "ld64", "linux-vdso"))
+
+
+def _reach(path: PurePosixPath, elf: Elf, soname: str, elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath) -> PurePosixPath | None:
+    for folder in elf.runpath:
+        place = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", str(prefix / path.parent), folder)
+        parts: list[str] = []
+        for part in PurePosixPath(place, soname).parts:
+            if part == ".." and parts:
+                parts.pop()
+            elif part != "..":
+                parts.append(part)
+        target = PurePosixPath(*parts)
+        if target.is_relative_to(prefix) and target.relative_to(prefix) in elves:
+            return target.relative_to(prefix)
+    return None
+
+
+def resolve(
+    plan: Plan,
+    elves: Mapping[PurePosixPath, Elf],
+    links: Sequence[Link],
+    distributions: Sequence[Distribution],
+    run: Runner,
+) -> Dependencies:
+    """Return the relationships that the external libraries give, from dpkg-shlibdeps.
+
+    Objects of a distribution that the key ``demote`` names give Recommends or Suggests.
+
+    Raises:
+        VenvpkgError: ``shlibdeps-failed``.
+    """
+    owners = {path: d.name for d in distributions for path in d.files}
+    groups: dict[str, list[PurePosixPath]] = {"depends": [], "recommends": [], "suggests": []}
+    unresolved = {link.object for link in links if isinstance(link, Missing)}
+    for path in dict.fromkeys(link.object for link in links if isinstance(link, External)):
+        if path not in unresolved:
+            level = plan.spec.demote.get(owners.get(path, ""), "Depends")
+            groups[level.lower()].append(path)
+    folders = sorted({str(plan.stage / link.path.parent) for link in links if isinstance(link, Bundled) and not link.reachable})
+    found = {level: ask_shlibdeps(plan, objects, folders, run) for level, objects in groups.items() if objects}
+    depends = found.get("depends", ())
+    names = {n for clause in relation_names(", ".join(depends)) for n in clause}
+    weaker = {
+        level: tuple(c for c in found.get(level, ()) if relation_names(c)[0][0] not in names)
+        for level in ("recommends", "suggests")
+    }
+    return Dependencies(depends=depends, **weaker)
+
+
+def ask_shlibdeps(plan: Plan, objects: Sequence[PurePosixPath], folders: Sequence[str], run: Runner) -> tuple[str, ...]:
+    """Run dpkg-shlibdeps(1) over some objects of the stage and return its clauses."""
+    # It takes the folder that holds DEBIAN for the package's root, and resolves $ORIGIN against that.
+    (plan.package_root / "DEBIAN").mkdir(exist_ok=True)
+    words = ["dpkg-shlibdeps", "-O", "--warnings=0", "--ignore-missing-info", f"-S{plan.package_root}"]
+    words += [f"-l{folder}" for folder in folders]
+    words += [w for path in objects for w in ("-e", str(plan.stage / path))]
+    try:
+        answer = run(words, cwd=plan.spec.source)
+    except VenvpkgError as error:
+        raise VenvpkgError(
+            code="shlibdeps-failed",
+            message="dpkg-shlibdeps could not tell which packages the environment's libraries come from.",
+            causes=error.causes,
+            hint="If a library lies outside all packages (in /usr/local, say), package it first.",
+        ) from error
+    for line in answer.stdout.splitlines():
+        name, _, value = line.partition("=")
+        if name == "shlibs:Depends":
+            return tuple(clause.strip() for clause in value.split(",") if clause.strip())
+    return ()
+
+
+def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[str, str]:
+    """Return packages that own files used at run time and that ``covered`` does not bring in, each with one such file."""
+    closure = system.closure(covered)
+    found: dict[str, str] = {}
+    for path in paths:
+        owner = system.owner(path)
+        if owner and owner not in closure:
+            found.setdefault(owner, path)
+    return found
+
+
+def name_packages(soname: str, run: Runner) -> list[str]:
+    """Return the Debian packages that may hold a soname: what apt-file says, else what the name suggests."""
+    if shutil.which("apt-file"):
+        answer = run(["apt-file", "search", "--package-only", "--regexp", f"/{re.escape(soname)}$"], check=False)
+        if answer.stdout.split():
+            return answer.stdout.split()[:5]
+    # Policy 8.1: libfoo.so.1 is in libfoo1, libfoo2.so.1 in libfoo2-1; a t64 was added in 2024.
+    found = re.fullmatch(r"(lib.+?)(?:-([\d.]+))?\.so\.?([\d.]*)", soname)
+    if not found:
+        return []
+    stem = found[1].lower().replace("_", "-")
+    version = found[3] or found[2] or ""
+    guess = f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"
+    if not shutil.which("apt-cache"):
+        return []
+    known = run(["apt-cache", "pkgnames", guess], check=False).stdout.split()
+    return [name for name in (guess, f"{guess}t64") if name in known]
+
+
+def explain_missing(missing: Sequence[Missing], prefix: PurePosixPath, run: Runner) -> VenvpkgError:
+    """Return the error for sonames that nothing provides."""
+    causes, packages = [], []
+    for soname in dict.fromkeys(link.soname for link in missing):
+        needers = [str(prefix / link.object) for link in missing if link.soname == soname]
+        more = f" and {len(needers) - 1} more" if len(needers) > 1 else ""
+        named = name_packages(soname, run)
+        packages += named[:1]
+        where = f" (in the Debian package {' or '.join(named)})" if named else ""
+        causes.append(f"{needers[0]}{more} needs {soname}{where}")
+    install = f"apt-get install {' '.join(dict.fromkeys(packages))}\n" if packages else ""
+    return VenvpkgError(
+        code="soname-not-found",
+        message="A library is neither in the environment nor on this system.",
+        causes=causes,
+        hint=f"{install}Add the package that has it to build-depends and to Build-Depends; for a part of a wheel that\n"
+        'is never loaded: accept = [{ code = "V007", path = "…", reason = "…" }]',
+    )
+
+
+def host_machine(interpreter: Path) -> tuple[str, int] | None:
+    """Return machine and word size of the interpreter, which objects must share to be loaded."""
+    try:
+        with interpreter.open("rb") as stream:
+            elf = read_elf(stream)
+    except (OSError, NotElfError):
+        return None
+    return elf.machine, elf.bits

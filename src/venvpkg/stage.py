@@ -1,0 +1,344 @@
+"""The only writer of the staged tree."""
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from packaging.version import InvalidVersion, Version
+
+from venvpkg.control import read_upstream_version
+from venvpkg.distributions import Distribution, read_distributions
+from venvpkg.errors import VenvpkgError
+from venvpkg.installers import Installer, Request, explain_failure
+from venvpkg.maintscripts import render_launcher
+from venvpkg.plan import Install, Plan
+from venvpkg.process import Runner, python_environment
+from venvpkg.relocate import Edit
+from venvpkg.scratch import scratch_folder
+from venvpkg.tree import Tree
+
+# What was under the prefix before the environment came: a second run in the same tree must tell that
+# from what the first one left.
+MARKER = ".venvpkg-before"
+# uv's notes on its own cache hold times.
+NOTES = ("uv_cache.json", "uv_build.json")
+VERSION_VARIABLES = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Populated:
+    """What came of populating."""
+
+    project: str
+    """Normalized name of the project's distribution, or empty."""
+    installer: str
+    """``uv 0.9.1``."""
+    scratch: str
+    """The temporary folder that builds ran in, gone by now."""
+
+
+def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str, str]) -> Populated:
+    """Make the environment in the plan's workshop; the only step that talks to an index.
+
+    Raises:
+        VenvpkgError: ``venv-failed``, and what :func:`venvpkg.installers.explain_failure` tells apart.
+    """
+    shutil.rmtree(plan.workshop.parent, ignore_errors=True)
+    plan.workshop.parent.mkdir(parents=True)
+    make_environment(plan, run, environ)
+    project = ""
+    with scratch_folder() as scratch:
+        env = {**installer.environment(plan.spec, environ), "TMPDIR": str(scratch)}
+        env |= compiler_flags(environ, scratch)
+        if not _can_cache(environ):
+            env |= {"UV_CACHE_DIR": str(scratch / "cache"), "PIP_NO_CACHE_DIR": "1"}
+        if plan.spec.project is not None:
+            export_project(plan, scratch / "source")
+            env |= version_fallback(plan, run, scratch / "source")
+        for number, install in enumerate(plan.installs):
+            request = _request(plan, install, scratch, number)
+            try:
+                run(installer.command(plan.spec, request), env=env, cwd=plan.spec.source)
+            except VenvpkgError as error:
+                raise explain_failure(error, installer, install) from error
+        tree = Tree.from_dir(plan.workshop)
+        if plan.spec.project is not None:
+            project = find_project(tree, scratch / "source")
+        for entry in tree.files():
+            if entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info":
+                (plan.workshop / entry.path).unlink()
+    return Populated(project=project, installer=installer.title, scratch=str(scratch))
+
+
+def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> None:
+    """Make an empty virtual environment without pip, its links as the server needs them."""
+    words: list[str | Path] = [plan.interpreter.path, "-I", "-m", "venv", "--without-pip"]
+    words += ["--system-site-packages"] if plan.spec.system_site_packages else []
+    try:
+        run([*words, plan.workshop], env=python_environment(environ))
+    except VenvpkgError as error:
+        raise VenvpkgError(
+            code="venv-failed",
+            message=f"{plan.interpreter.path} could not make a virtual environment.",
+            causes=error.causes,
+            hint="Is the disk full, or the source tree read-only?",
+        ) from error
+    folder = plan.workshop / "bin"
+    for link in [p for p in folder.iterdir() if p.is_symlink() and p.name.startswith("python")]:
+        link.unlink()
+    (folder / "python").symlink_to(plan.interpreter.path)
+    for name in ("python3", f"python{plan.interpreter.minor}"):
+        (folder / name).symlink_to("python")
+
+
+def compiler_flags(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """Return the compilers' flags with the scratch folder mapped away, so that debug information is free of it."""
+    option = f"-ffile-prefix-map={scratch}=."
+    return {name: f"{environ[name]} {option}" for name in ("CFLAGS", "CXXFLAGS") if name in environ}
+
+
+def _can_cache(environ: Mapping[str, str]) -> bool:
+    home = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/nonexistent"))
+    return bool(environ.get("UV_CACHE_DIR") or environ.get("PIP_CACHE_DIR")) or os.access(home, os.W_OK)
+
+
+def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Request:
+    files = list(install.files)
+    if install.lines:
+        own = scratch / f"requirements-{number}.txt"
+        own.write_text("\n".join(install.lines) + "\n", encoding="utf-8")
+        files.append(own)
+    extras = f"[{','.join(plan.spec.extras)}]" if plan.spec.extras and install.dependencies else ""
+    return Request(
+        install=install,
+        python=plan.workshop / "bin" / "python",
+        files=tuple(files),
+        project=f"{scratch / 'source'}{extras}" if install.project else "",
+    )
+
+
+def export_project(plan: Plan, target: Path) -> None:
+    """Copy the project out of its source tree, without what debhelper made there.
+
+    A back end writes build/ and egg-info beside its sources, and one that looks for packages would
+    find the environment that is being made under debian/.
+
+    Raises:
+        VenvpkgError: ``project-not-found``.
+    """
+    source = plan.spec.source / (plan.spec.project or ".")
+    if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
+        raise VenvpkgError(
+            code="project-not-found",
+            message=f"There is no Python project in {source}.",
+            causes=["It has neither pyproject.toml nor setup.py."],
+            hint="Name its folder with the key project, or set project = false to install requirements only.",
+        )
+    debian = plan.spec.source / "debian"
+    made = {debian / ".debhelper", debian / "tmp", debian / "files", *(p.parent for p in debian.glob("*/DEBIAN"))}
+    made |= {debian / plan.package_root.name, *(debian / p.stem for p in debian.glob("*.substvars"))}
+
+    def skip(folder: str, names: list[str]) -> list[str]:
+        here = Path(folder)
+        return [n for n in names if here / n in made or n in ("__pycache__", ".git") or n.endswith((".debhelper.log", ".debhelper", ".substvars"))]
+
+    shutil.copytree(source, target, symlinks=True, ignore=skip)
+    repository = source / ".git"
+    if repository.is_dir():
+        # Version control tells the version; a pointer is enough for it, and nothing is copied.
+        (target / ".git").write_text(f"gitdir: {repository}\n", encoding="utf-8")
+    elif repository.is_file():
+        shutil.copy(repository, target / ".git")
+
+
+def version_fallback(plan: Plan, run: Runner, exported: Path) -> dict[str, str]:
+    """Return variables that give a version to back ends that ask version control, where there is none.
+
+    An exported tree has no repository: the version is then debian/changelog's, without epoch and
+    Debian revision.
+    """
+    safe = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*", "GIT_OPTIONAL_LOCKS": "0"}
+    has_own = (exported / "PKG-INFO").exists() or any(k in os.environ for k in VERSION_VARIABLES)
+    if (exported / ".git").exists() or has_own:
+        return safe
+    changelog = plan.spec.source / "debian" / "changelog"
+    if not changelog.exists():
+        return {}
+    written = read_upstream_version(changelog).replace("~", "")
+    try:
+        version = str(Version(written))
+    except InvalidVersion:
+        return {}
+    return dict.fromkeys(VERSION_VARIABLES, version)
+
+
+def find_project(tree: Tree, exported: Path) -> str:
+    """Return the name of the distribution that was installed from the exported folder."""
+    for distribution in read_distributions(tree):
+        entry = tree.get(distribution.folder / "direct_url.json")
+        if entry and json.loads(entry.load()).get("url", "").rstrip("/").endswith(str(exported)):
+            return distribution.name
+    return ""
+
+
+def prune(plan: Plan, folder: Path) -> int:
+    """Remove what the key ``prune`` names; returns the number of files."""
+    removed = 0
+    for entry in reversed(list(Tree.from_dir(folder))):
+        names = [str(p) for p in (entry.path, *entry.path.parents)]
+        if any(fnmatch.fnmatchcase(name, glob.rstrip("/")) for glob in plan.spec.prune for name in names):
+            path = folder / entry.path
+            if entry.kind == "folder":
+                # The marker of a folder is its own pattern; what it still holds was kept by none.
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def put_in_place(plan: Plan) -> None:
+    """Move the finished environment into the package build root.
+
+    What debian/install put under the prefix stays, and wins over a file of the same name; what an
+    earlier run of this step left goes.
+    """
+    stage, workshop = plan.stage, plan.workshop
+    marker = stage / MARKER
+    if stage.is_dir():
+        present = {str(e.path) for e in Tree.from_dir(stage)}
+        kept = set(json.loads(marker.read_text(encoding="utf-8"))) if marker.is_file() else present
+        for name in sorted(present - kept, reverse=True):
+            path = stage / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        merge(stage, workshop)
+        stage.rmdir()
+    else:
+        kept = set()
+    (workshop / MARKER).write_text(json.dumps(sorted(kept)), encoding="utf-8")
+    stage.parent.mkdir(parents=True, exist_ok=True)
+    workshop.rename(stage)
+    shutil.rmtree(workshop.parent, ignore_errors=True)
+
+
+def bring_back(plan: Plan) -> None:
+    """Put the environment that stepped aside back into the package build root.
+
+    What was put under the prefix in the meantime stays, and wins.
+    """
+    if plan.aside.is_dir():
+        if plan.stage.is_dir():
+            merge(plan.stage, plan.aside)
+            plan.stage.rmdir()
+        plan.stage.parent.mkdir(parents=True, exist_ok=True)
+        plan.aside.rename(plan.stage)
+    (plan.stage / MARKER).unlink(missing_ok=True)
+
+
+def merge(source: Path, target: Path) -> None:
+    """Move everything below ``source`` into ``target``, over what has the same name there."""
+    for child in sorted(source.iterdir()):
+        there = target / child.name
+        both = all(p.is_dir() and not p.is_symlink() for p in (child, there))
+        if both:
+            merge(child, there)
+            child.rmdir()
+            continue
+        if there.is_symlink():
+            there.unlink()
+        elif there.is_dir():
+            shutil.rmtree(there)
+        child.rename(there)
+
+
+def apply(edits: Iterable[Edit], folder: Path) -> int:
+    """Carry out edits below ``folder``; returns how many there were.
+
+    A file is written beside itself and renamed, so that a hard link to it elsewhere (a cache's, say)
+    keeps its bytes.
+    """
+    count = 0
+    for count, edit in enumerate(edits, 1):
+        path = folder / edit.path
+        if edit.data is not None:
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+            temporary = path.with_name(path.name + ".venvpkg-new")
+            temporary.write_bytes(edit.data)
+            temporary.chmod(mode)
+            temporary.replace(path)
+        else:
+            path.unlink()
+            if edit.target is not None:
+                path.symlink_to(edit.target)
+    return count
+
+
+def normalise_modes(folder: Path) -> None:
+    """Give every file the mode that dh_fixperms gives, which does not see the tree.
+
+    The umask of the build, and modes in wheels' archives, do not reach the package: folders are 0755,
+    files 0644, or 0755 where their owner may execute them. Set-id and sticky bits stay, for a check to find.
+    """
+    root = os.geteuid() == 0
+    for entry in Tree.from_dir(folder):
+        path = folder / entry.path
+        if root:
+            os.lchown(path, 0, 0)
+        if entry.kind in ("file", "folder"):
+            special = entry.mode & 0o7000
+            path.chmod(special | (0o755 if entry.kind == "folder" or entry.mode & 0o100 else 0o644))
+    folder.chmod(0o755)
+    if root:
+        os.chown(folder, 0, 0)
+
+
+def expose(plan: Plan, tree: Tree, distributions: Sequence[Distribution], project: str) -> tuple[str, ...]:
+    """Put launchers for entry points into /usr/bin, with their man pages and completions.
+
+    Returns:
+        The names of the entry points.
+
+    Raises:
+        VenvpkgError: ``expose-not-found``.
+    """
+    of_project = [name for d in distributions if d.name == project for name in d.scripts]
+    wanted = sorted(of_project) if plan.spec.expose == ("all",) else list(plan.spec.expose)
+    missing = [name for name in wanted if PurePosixPath("bin", name) not in tree]
+    if missing:
+        raise VenvpkgError(
+            code="expose-not-found",
+            message=f"expose names what the environment has not: {', '.join(missing)}.",
+            causes=[f"The project's entry points are: {', '.join(sorted(of_project)) or 'none'}."],
+            hint='Correct the key expose, or write expose = "all".',
+        )
+    for name in wanted:
+        for path, data, mode in _exposed_files(plan, tree, name):
+            target = plan.package_root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            target.chmod(mode)
+    return tuple(wanted)
+
+
+def _exposed_files(plan: Plan, tree: Tree, name: str) -> Iterator[tuple[str, bytes, int]]:
+    yield f"usr/bin/{name}", render_launcher(plan, name).encode(), 0o755
+    for entry in tree.files():
+        parts = entry.path.parts
+        if parts[:2] == ("share", "man") and re.fullmatch(rf"{re.escape(name)}([.-].*)?\.\d\w*", entry.path.name):
+            yield str(PurePosixPath("usr", entry.path)), entry.load(), 0o644
+        places = {
+            ("share", "bash-completion", "completions", name): f"usr/share/bash-completion/completions/{name}",
+            ("share", "zsh", "site-functions", f"_{name}"): f"usr/share/zsh/vendor-completions/_{name}",
+            ("share", "fish", "vendor_completions.d", f"{name}.fish"): f"usr/share/fish/vendor_completions.d/{name}.fish",
+        }
+        if parts in places:
+            yield places[parts], entry.load(), 0o644

@@ -1,0 +1,146 @@
+"""Finds imports of the parts of the standard library that Debian packages apart."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from venvpkg.control import Dependencies
+from venvpkg.distributions import Distribution
+from venvpkg.errors import VenvpkgError
+from venvpkg.interpreter import Interpreter
+from venvpkg.plan import Plan
+from venvpkg.process import Runner
+from venvpkg.tree import Tree
+
+# Which package has which module, and the first Python without the module.
+SPLIT: Mapping[str, tuple[str, tuple[int, int] | None]] = {
+    "tkinter": ("python3-tk", None),
+    "_tkinter": ("python3-tk", None),
+    "turtle": ("python3-tk", None),
+    "_gdbm": ("python3-gdbm", None),
+    "dbm.gnu": ("python3-gdbm", None),
+    "distutils": ("python3-distutils", (3, 12)),
+    "lib2to3": ("python3-lib2to3", (3, 13)),
+}
+MENTION = re.compile(rb"\b(_?tkinter|turtle|_gdbm|dbm|distutils|lib2to3)\b")
+CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """One import of a module that is packaged apart."""
+
+    path: PurePosixPath
+    """The importing file."""
+    module: str
+    """A key of :data:`SPLIT`."""
+    certain: bool
+    """Importing the file runs it, and no handler catches its failure."""
+
+
+def find_imports(tree: Tree) -> tuple[Import, ...]:
+    """Return the imports of split-off modules in the Python files of a tree."""
+    found: list[Import] = []
+    for entry in tree.files():
+        if entry.path.suffix == ".py":
+            data = entry.load()
+            if MENTION.search(data):
+                found += read_imports(entry.path, data)
+    return tuple(found)
+
+
+def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:
+    """Yield the imports of split-off modules in one file; none where it does not parse."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node, certain in _walk(body, True):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for module in SPLIT:
+            if any(name == module or name.startswith(module + ".") for name in names):
+                yield Import(path=path, module=module, certain=certain)
+
+
+def _walk(body: Sequence[ast.AST], certain: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for node in body:
+        yield node, certain
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inner = False
+        elif isinstance(node, ast.If):
+            # A platform or a type checker's branch: nobody can tell from here whether it runs.
+            inner = False
+        else:
+            inner = certain
+        if isinstance(node, ast.Try):
+            caught = any(_catches(handler) for handler in node.handlers)
+            yield from _walk(node.body, inner and not caught)
+            yield from _walk([*node.handlers, *node.orelse, *node.finalbody], inner and not node.handlers)
+        else:
+            yield from _walk(list(ast.iter_child_nodes(node)), inner)
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(isinstance(n, ast.Name) and n.id in CATCHES for n in names)
+
+
+def split_dependencies(
+    imports: Iterable[Import],
+    project_files: frozenset[PurePosixPath],
+    loaded_files: frozenset[PurePosixPath],
+    distributions: Sequence[Distribution],
+    interpreter: Interpreter,
+) -> tuple[Dependencies, tuple[str, ...]]:
+    """Return Depends and Suggests for split-off modules, and the modules that this Python has no more.
+
+    A module is depended on where the project, or anything that the smoke run loaded, imports it
+    unconditionally; else it is suggested. The range of versions keeps a distribution upgrade from
+    replacing it by the one of another Python.
+    """
+    major, minor = (int(n) for n in interpreter.minor.split("."))
+    # setuptools brings a distutils of its own, and puts it in place of the standard library's.
+    own = {"distutils"} if any(d.name == "setuptools" for d in distributions) else set()
+    needed: dict[str, bool] = {}
+    gone: set[str] = set()
+    for found in imports:
+        if found.module in own:
+            continue
+        package, last = SPLIT[found.module]
+        required = found.certain and (found.path in project_files or found.path in loaded_files)
+        if last and (major, minor) >= last:
+            gone |= {found.module} if required else set()
+        else:
+            needed[package] = needed.get(package, False) or required
+    clauses = {p: (f"{p} (>= {major}.{minor}~)", f"{p} (<< {major}.{minor + 1})") for p in needed}
+    depends = tuple(c for p, required in sorted(needed.items()) if required for c in clauses[p])
+    suggests = tuple(c for p, required in sorted(needed.items()) if not required for c in clauses[p])
+    return Dependencies(depends=depends, suggests=suggests), tuple(sorted(gone))
+
+
+def require_packaged(depends: Sequence[str], plan: Plan, run: Runner) -> None:
+    """Make sure that apt has the split-off packages, for this minor version.
+
+    Raises:
+        VenvpkgError: ``split-module-not-packaged``.
+    """
+    for name in dict.fromkeys(clause.split()[0] for clause in depends):
+        versions = re.findall(r"^ {5}(\S+) \d|^ \*\*\* (\S+) ", run(["apt-cache", "policy", name], check=False).stdout, re.MULTILINE)
+        known = [a or b for a, b in versions]
+        # A build environment may have no package lists; then there is nothing to hold against.
+        if known and not any(v.split(":")[-1].startswith(plan.interpreter.minor + ".") for v in known):
+            raise VenvpkgError(
+                code="split-module-not-packaged",
+                message=f"The project needs {name} for Python {plan.interpreter.minor}, and apt has it for another one.",
+                causes=[f"apt has {name} {', '.join(known)}."],
+                hint="Package for the distribution's own Python, or do without the module.",
+            )

@@ -1,0 +1,131 @@
+"""Files as a value, from a folder or a dict of bytes."""
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
+
+Kind = Literal["file", "folder", "symlink", "special"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file, folder or symbolic link of a tree."""
+
+    path: PurePosixPath
+    """Relative to the top of the tree."""
+    kind: Kind
+    mode: int
+    """Permission bits, 0 to 0o7777."""
+    size: int = 0
+    """Bytes; 0 for what is not a file."""
+    target: str = ""
+    """Where a symbolic link points, as written."""
+    open: Callable[[], BinaryIO] = io.BytesIO
+    """Opens a file for reading."""
+
+    def load(self) -> bytes:
+        """Return the bytes of a file."""
+        with self.open() as stream:
+            return stream.read()
+
+    def head(self, count: int) -> bytes:
+        """Return the first bytes of a file."""
+        with self.open() as stream:
+            return stream.read(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Entries by path, in the order of their names."""
+
+    entries: Mapping[PurePosixPath, Entry]
+
+    @classmethod
+    def from_dir(cls, top: Path, at: PurePosixPath | None = None) -> "Tree":
+        """Read names, modes and sizes below ``top``; contents are read when asked for.
+
+        ``at`` is put before every path, so that a prefix alone can be seen as part of a package.
+        """
+        start = at or PurePosixPath()
+        return cls({e.path: e for e in _walk(top, start)} if top.is_dir() else {})
+
+    @classmethod
+    def from_files(
+        cls, files: Mapping[str, bytes], links: Mapping[str, str] | None = None, executable: tuple[str, ...] = ()
+    ) -> "Tree":
+        """Make a tree from ``{path: bytes}`` and ``{path: target}``; folders are implied."""
+        made: dict[PurePosixPath, Entry] = {}
+        for name, data in files.items():
+            mode = 0o755 if name in executable else 0o644
+            made[PurePosixPath(name)] = Entry(
+                path=PurePosixPath(name), kind="file", mode=mode, size=len(data), open=partial(io.BytesIO, data)
+            )
+        for name, target in (links or {}).items():
+            made[PurePosixPath(name)] = Entry(
+                path=PurePosixPath(name), kind="symlink", mode=0o777, target=target
+            )
+        for path in list(made):
+            for parent in path.parents:
+                if parent.name:
+                    made.setdefault(parent, Entry(path=parent, kind="folder", mode=0o755))
+        return cls(dict(sorted(made.items())))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate over the entries."""
+        return iter(self.entries.values())
+
+    def __contains__(self, path: object) -> bool:
+        """Tell whether an entry has this path."""
+        return path in self.entries
+
+    def get(self, path: PurePosixPath) -> Entry | None:
+        """Return the entry with this path."""
+        return self.entries.get(path)
+
+    def files(self) -> Iterator[Entry]:
+        """Iterate over the regular files."""
+        return (e for e in self.entries.values() if e.kind == "file")
+
+    def only(self, paths: Iterable[PurePosixPath]) -> "Tree":
+        """Return the part of the tree that has these paths."""
+        return Tree({path: self.entries[path] for path in paths if path in self.entries})
+
+    def below(self, top: PurePosixPath) -> "Tree":
+        """Return the part of the tree below ``top``, with paths relative to it."""
+        return Tree(
+            {
+                path.relative_to(top): _moved(entry, path.relative_to(top))
+                for path, entry in self.entries.items()
+                if path.is_relative_to(top) and path != top
+            }
+        )
+
+
+def _moved(entry: Entry, path: PurePosixPath) -> Entry:
+    return Entry(
+        path=path, kind=entry.kind, mode=entry.mode, size=entry.size, target=entry.target, open=entry.open
+    )
+
+
+def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
+    with os.scandir(top) as found:
+        children = sorted(found, key=lambda child: child.name)
+    for child in children:
+        path = start / child.name
+        status = child.stat(follow_symlinks=False)
+        mode = stat.S_IMODE(status.st_mode)
+        place = Path(child.path)
+        if child.is_symlink():
+            yield Entry(path=path, kind="symlink", mode=mode, target=os.readlink(place))
+        elif child.is_dir(follow_symlinks=False):
+            yield Entry(path=path, kind="folder", mode=mode)
+            yield from _walk(place, path)
+        elif stat.S_ISREG(status.st_mode):
+            yield Entry(path=path, kind="file", mode=mode, size=status.st_size, open=partial(place.open, "rb"))
+        else:
+            yield Entry(path=path, kind="special", mode=mode)

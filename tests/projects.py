@@ -1,0 +1,162 @@
+"""Small Python projects with a debian/ folder, written out for a test to build."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BACKEND = '''\
+"""A PEP 517 backend that needs nothing but the standard library, so that no index is asked."""
+
+import base64, hashlib, tomllib, zipfile
+from pathlib import Path
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    name = project["name"].replace("-", "_")
+    stem = f"{name}-{project['version']}"
+    info = f"{stem}.dist-info"
+    files = [path for path in sorted(Path(name).rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    members = {str(path): path.read_bytes() for path in files}
+    lines = ["Metadata-Version: 2.1", f"Name: {project['name']}", f"Version: {project['version']}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in project.get("dependencies", [])]
+    for extra, requirements in project.get("optional-dependencies", {}).items():
+        lines += [f"Provides-Extra: {extra}"]
+        lines += [f"Requires-Dist: {requirement}; extra == '{extra}'" for requirement in requirements]
+    members[f"{info}/METADATA"] = "\\n".join([*lines, ""]).encode()
+    wheel = ["Wheel-Version: 1.0", "Generator: backend", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
+    members[f"{info}/WHEEL"] = "\\n".join(wheel).encode()
+    scripts = [f"{key} = {value}" for key, value in project.get("scripts", {}).items()]
+    members[f"{info}/entry_points.txt"] = "\\n".join(["[console_scripts]", *scripts, ""]).encode()
+    record = []
+    for path, data in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record.append(f"{path},sha256={digest},{len(data)}")
+    members[f"{info}/RECORD"] = "\\n".join([*record, f"{info}/RECORD,,", ""]).encode()
+    file = f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(Path(wheel_directory) / file, "w") as wheel:
+        for path, data in members.items():
+            # A fixed date: the same project gives the same wheel.
+            wheel.writestr(zipfile.ZipInfo(path), data)
+    return file
+'''
+
+
+@dataclass(kw_only=True)
+class Project:
+    """A project that builds without an index; every part can be replaced.
+
+    `files` is laid over the generated files: a value of None leaves a file out, a string or bytes
+    replaces or adds one. A path that starts with `debian/rules` or `bin/` becomes executable.
+    """
+
+    name: str = "demo"
+    """The source package, the binary package, the distribution and the command."""
+    version: str = "1.0"
+    dependencies: list[str] = field(default_factory=list)
+    """`[project] dependencies`."""
+    config: str = ""
+    """The lines of `[tool.venvpkg]`."""
+    architecture: str = "any"
+    compat: int = 13
+    build_depends: list[str] = field(default_factory=list)
+    """What to add to Build-Depends."""
+    depends: str = "${misc:Depends}, ${shlibs:Depends}"
+    rules: str = ""
+    """Lines after the `%:` rule of debian/rules, written with leading tabs where make wants them."""
+    packages: str = ""
+    """Further paragraphs of debian/control."""
+    addon: str = "venvpkg"
+    """The add-on, as `dh-sequence-ADDON` in Build-Depends; empty for debhelper alone."""
+    files: Mapping[str, str | bytes | None] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The import package."""
+        return self.name.replace("-", "_")
+
+    def write(self, folder: Path) -> Path:
+        """Write it into a folder, which is made, and return that."""
+        for path, content in {**self._generated(), **self.files}.items():
+            if content is None:
+                continue
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.encode() if isinstance(content, str) else content)
+            executable = path == "debian/rules" or path.startswith("bin/")
+            target.chmod(0o755 if executable else 0o644)
+        return folder
+
+    def _generated(self) -> dict[str, str | bytes | None]:
+        return {
+            "pyproject.toml": self._pyproject(),
+            "backend/backend.py": BACKEND,
+            f"{self.module}/__init__.py": f'__version__ = "{self.version}"\n',
+            f"{self.module}/__main__.py": self._main(),
+            "debian/control": self._control(),
+            "debian/rules": f"#!/usr/bin/make -f\n%:\n\tdh $@\n\n{self.rules}",
+            "debian/changelog": self._changelog(),
+            "debian/source/format": "3.0 (native)\n",
+        }
+
+    def _pyproject(self) -> str:
+        head = textwrap.dedent(f"""\
+            [build-system]
+            requires = []
+            build-backend = "backend"
+            backend-path = ["backend"]
+
+            [project]
+            name = "{self.name}"
+            version = "{self.version}"
+            dependencies = {self.dependencies!r}
+
+            [project.scripts]
+            {self.name} = "{self.module}.__main__:main"
+            """)
+        return head + (f"\n[tool.venvpkg]\n{self.config}\n" if self.config else "")
+
+    def _main(self) -> str:
+        return textwrap.dedent(f"""\
+            import sys
+
+
+            def main():
+                print("{self.name} {self.version}", sys.prefix)
+
+
+            if __name__ == "__main__":
+                main()
+            """)
+
+    def _control(self) -> str:
+        addon = [f"dh-sequence-{self.addon}"] if self.addon else []
+        depends = [f"debhelper-compat (= {self.compat})", *addon, *self.build_depends]
+        head = textwrap.dedent(f"""\
+            Source: {self.name}
+            Section: misc
+            Priority: optional
+            Maintainer: A Developer <developer@example.org>
+            Rules-Requires-Root: no
+            Standards-Version: 4.6.2
+            Build-Depends: {", ".join(depends)}
+
+            Package: {self.name}
+            Architecture: {self.architecture}
+            Depends: {self.depends}
+            Description: test project
+             It says its name and where it lives.
+            """)
+        return head + (f"\n{self.packages}\n" if self.packages else "")
+
+    def _changelog(self) -> str:
+        return textwrap.dedent(f"""\
+            {self.name} ({self.version}) unstable; urgency=medium
+
+              * A version.
+
+             -- A Developer <developer@example.org>  Thu, 02 Jan 2025 03:04:05 +0000
+            """)
