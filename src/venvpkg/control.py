@@ -104,6 +104,8 @@ def relation_names(relations: str) -> list[list[str]]:
 
     The syntax is that of Debian Policy §7.1; versions, architectures and profiles are left out.
     """
+    if not relations.strip():
+        return []
     parsed = PkgRelation.parse_relations(relations)
     return [[str(alternative["name"]) for alternative in clause] for clause in parsed if clause]
 

@@ -83,6 +83,9 @@ class Uv:
                 words = [w for w in value.split() if name != "find-links" or "://" in w or Path(w).exists()]
                 if words:
                     made[UV_NAMES[name]] = " ".join(words)
+        if "extra-index-url" in read_pip_settings(environ) and not spec.extra_index_url:
+            # Indexes that the machine gives to pip are equals, as pip has it; uv by itself asks the first only.
+            made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
         if spec.index_url:
             made["UV_DEFAULT_INDEX"] = spec.index_url
         if spec.extra_index_url:

@@ -26,7 +26,7 @@ from venvpkg.tree import Tree
 # What was under the prefix before the environment came: a second run in the same tree must tell that
 # from what the first one left.
 MARKER = ".venvpkg-before"
-# uv's notes on its own cache hold times.
+# uv's notes on its own cache hold times, and its lock has done its work.
 NOTES = ("uv_cache.json", "uv_build.json")
 VERSION_VARIABLES = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS")
 
@@ -71,7 +71,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         if plan.spec.project is not None:
             project = find_project(tree, scratch / "source")
         for entry in tree.files():
-            if entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info":
+            if (entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info") or str(entry.path) == ".lock":
                 (plan.workshop / entry.path).unlink()
     return Populated(project=project, installer=installer.title, scratch=str(scratch))
 

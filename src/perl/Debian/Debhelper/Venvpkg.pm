@@ -11,6 +11,9 @@ use JSON::PP ();
 
 use Debian::Debhelper::Dh_Lib;
 
+# debhelper writes it beside what a tool adds to a maintainer script.
+$main::VERSION = '0.1.0';
+
 my $STATE = 'debian/.debhelper/venvpkg';
 
 # The words of the venvpkg command: the one beside the running front, so that a front from a virtual
