@@ -121,9 +121,10 @@ export COVERAGE_FILE
 
 failed=
 check() {
-    echo "+ $1"
+    name=$1
     shift
-    "$@" || failed="$failed static"
+    echo "+ $name"
+    "$@" || failed="$failed, $name"
 }
 
 check_static() {
@@ -170,7 +171,7 @@ run_layer() {
     # 5: every test of the layer was deselected.
     case $status in
     0 | 5) ;;
-    *) failed="$failed $layer" ;;
+    *) failed="$failed, $layer" ;;
     esac
 }
 
@@ -231,6 +232,6 @@ print(f"{sums['passed']} passed, {sums['failed']} failed, {sums['skipped']} skip
 END
 
 if [ -n "$failed" ]; then
-    echo "failed:$failed" >&2
+    echo "failed: ${failed#, }" >&2
     exit 1
 fi

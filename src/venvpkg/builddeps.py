@@ -121,13 +121,15 @@ def expand_sources(sources: Sequence[str], run: Runner) -> tuple[str, ...]:
     with source_indexes(run) as options:
         for name in sources:
             answer = run(["apt-cache", *options, "showsrc", "--only-source", name], check=False)
-            stanzas = list(Sources.iter_paragraphs(answer.stdout.splitlines(keepends=True), use_apt_pkg=False))
+            stanzas = list(
+                Sources.iter_paragraphs(answer.stdout.splitlines(keepends=True), use_apt_pkg=False)
+            )
             if not stanzas:
                 raise VenvpkgError(
                     code="source-not-found",
                     message=f"apt knows no source package {name}.",
                     causes=answer.tail,
-                    hint="Correct build-depends-of; apt-cache showsrc NAME shows what a source package is called.",
+                    hint="Correct build-depends-of; apt-cache showsrc NAME tells whether a name is one.",
                 )
             newest = stanzas[0]
             fields = ("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep")
@@ -210,10 +212,15 @@ def install(wanted: Wanted, run: Runner, environ: Mapping[str, str], *, sudo: bo
         prefix = ["sudo"]
     common = ["-y", "-q", "--no-install-recommends"]
     if wanted.relations:
-        _apt(run, [*prefix, *_noninteractive(), "apt-get", "satisfy", *common, format_relations(wanted.relations)])
+        _apt(
+            run,
+            [*prefix, *_noninteractive(), "apt-get", "satisfy", *common, format_relations(wanted.relations)],
+        )
     if wanted.sources:
         with source_indexes(run) as options:
-            _apt(run, [*prefix, *_noninteractive(), "apt-get", *options, "build-dep", *common, *wanted.sources])
+            _apt(
+                run, [*prefix, *_noninteractive(), "apt-get", *options, "build-dep", *common, *wanted.sources]
+            )
 
 
 def _noninteractive() -> list[str]:

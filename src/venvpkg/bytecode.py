@@ -35,7 +35,10 @@ def compile_tree(plan: Plan, tree: Tree, run: Runner, environ: Mapping[str, str]
     environment = {**python_environment(environ), "PYTHONHASHSEED": "0"}
     with as_file(files("venvpkg") / "inside" / "compile.py") as program:
         answer = run(
-            [plan.interpreter.path, "-s", "-S", program], env=environment, stdin=json.dumps(asked), check=False
+            [plan.interpreter.path, "-s", "-S", program],
+            env=environment,
+            stdin=json.dumps(asked),
+            check=False,
         )
     outcome = json.loads(answer.stdout) if answer.returncode == 0 and answer.stdout else None
     if outcome is None or outcome["broken"]:

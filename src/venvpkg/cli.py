@@ -4,13 +4,16 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
 import venvpkg as about
 from venvpkg.errors import VenvpkgError
 from venvpkg.process import Shell, current_environment
+
+if TYPE_CHECKING:
+    from venvpkg.spec import Spec
 
 EXIT_FOUND, EXIT_KNOWN, EXIT_CRASH = 1, 3, 4
 P = ParamSpec("P")
@@ -50,7 +53,9 @@ def explain_os_error(error: OSError) -> VenvpkgError:
     return VenvpkgError(
         code="no-space" if error.errno == 28 else "system-call-failed",
         message=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-        hint="Free some space, and build again." if error.errno == 28 else "Check that the place is there and may be written.",
+        hint="Free some space, and build again."
+        if error.errno == 28
+        else "Check that the place is there and may be written.",
     )
 
 
@@ -64,7 +69,9 @@ def venvpkg() -> None:
 
 
 @venvpkg.command("build-depends")
-@click.option("--install", "wants_install", is_flag=True, help="Install them with apt (as root, or with sudo).")
+@click.option(
+    "--install", "wants_install", is_flag=True, help="Install them with apt (as root, or with sudo)."
+)
 @click.option("--write-control", is_flag=True, help="Add what debian/control's Build-Depends has not.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @guarded
@@ -81,7 +88,11 @@ def build_depends(wants_install: bool, write_control: bool, folder: Path) -> Non
     wanted = builddeps.Wanted.of(_specs(source))
     control = source / "debian" / "control"
     if write_control:
-        relations = (*wanted.relations, *builddeps.expand_sources(wanted.sources, run)) if wanted.sources else wanted.relations
+        relations = (
+            (*wanted.relations, *builddeps.expand_sources(wanted.sources, run))
+            if wanted.sources
+            else wanted.relations
+        )
         added = builddeps.write_control(relations, control)
         click.echo("\n".join(f"added to {control}: {r}" for r in added) or f"{control} has them all")
     if wants_install:
@@ -97,7 +108,7 @@ def build_depends(wants_install: bool, write_control: bool, folder: Path) -> Non
         sys.exit(EXIT_FOUND)
 
 
-def _specs(source: Path) -> "list[object]":
+def _specs(source: Path) -> "list[Spec]":
     from venvpkg.control import read_control
     from venvpkg.spec import read_configuration, read_variables, select_packages
 

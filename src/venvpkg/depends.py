@@ -58,9 +58,13 @@ def compute(
     """
     notes: list[str] = []
     machine = host_machine(plan.interpreter.path)
-    elves = {path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))}
+    elves = {
+        path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
+    }
     used = [*smoke.mapped, *smoke.modules.values()]
-    inside = [str(plan.prefix / Path(p).relative_to(plan.stage)) for p in used if Path(p).is_relative_to(plan.stage)]
+    inside = [
+        str(plan.prefix / Path(p).relative_to(plan.stage)) for p in used if Path(p).is_relative_to(plan.stage)
+    ]
     outside = [p for p in used if not Path(p).is_relative_to(plan.stage)]
     system = read_system(outside, run)
     links = link_objects(elves, plan.prefix, system, inside)
@@ -76,7 +80,9 @@ def compute(
     for package, path in owners_beyond(outside, known, system).items():
         notes.append(f"{package} was added to Depends: the smoke run used {path}")
         libraries = Dependencies(
-            depends=(*libraries.depends, package), recommends=libraries.recommends, suggests=libraries.suggests
+            depends=(*libraries.depends, package),
+            recommends=libraries.recommends,
+            suggests=libraries.suggests,
         )
     return Needs(interpreter=interpreter, libraries=libraries, links=links, notes=tuple(notes))
 
@@ -90,7 +96,9 @@ def _split(
     plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
 ) -> Dependencies:
     loaded = frozenset(
-        PurePosixPath(Path(p).relative_to(plan.stage)) for p in smoke.modules.values() if Path(p).is_relative_to(plan.stage)
+        PurePosixPath(Path(p).relative_to(plan.stage))
+        for p in smoke.modules.values()
+        if Path(p).is_relative_to(plan.stage)
     )
     own = frozenset(path for d in distributions if d.name == project for path in d.files)
     dependencies, gone = split_dependencies(find_imports(tree), own, loaded, distributions, plan.interpreter)

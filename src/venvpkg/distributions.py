@@ -80,7 +80,11 @@ class Distribution:
 def read_distributions(tree: Tree) -> tuple[Distribution, ...]:
     """Return the distributions of a tree, by name."""
     folders = sorted(
-        {e.path.parent for e in tree.files() if e.path.name == "METADATA" and e.path.parent.suffix == ".dist-info"}
+        {
+            e.path.parent
+            for e in tree.files()
+            if e.path.name == "METADATA" and e.path.parent.suffix == ".dist-info"
+        }
     )
     return tuple(sorted((_read(tree, folder) for folder in folders), key=lambda d: d.name))
 
@@ -125,7 +129,11 @@ def _entry_points(text: str) -> Iterator[tuple[str, str]]:
 
 def read_record(text: str) -> list[Row]:
     """Return the rows of a RECORD: path, hash, size (PEP 376)."""
-    return [(row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "") for row in csv.reader(text.splitlines()) if row]
+    return [
+        (row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "")
+        for row in csv.reader(text.splitlines())
+        if row
+    ]
 
 
 def format_record(rows: list[Row]) -> bytes:

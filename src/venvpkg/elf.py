@@ -57,18 +57,17 @@ def _read(file: ELFFile) -> Elf:
     soname = interpreter = ""
     for segment in file.iter_segments():
         if segment["p_type"] == "PT_INTERP":
-            interpreter = str(segment.get_interp_name())
+            interpreter = segment.data().split(b"\0")[0].decode("utf-8", "surrogateescape")
         if isinstance(segment, DynamicSegment):
             for tag in segment.iter_tags():
-                kind = tag.entry.d_tag
-                if kind == "DT_NEEDED":
-                    needed.append(str(tag.needed))
-                elif kind == "DT_SONAME":
-                    soname = str(tag.soname)
-                elif kind == "DT_RPATH":
-                    paths[kind] = str(tag.rpath)
-                elif kind == "DT_RUNPATH":
-                    paths[kind] = str(tag.runpath)
+                # pyelftools sets the string of a tag as an attribute that is named after it.
+                text = str(getattr(tag, tag.entry.d_tag.removeprefix("DT_").lower(), ""))
+                if tag.entry.d_tag == "DT_NEEDED":
+                    needed.append(text)
+                elif tag.entry.d_tag == "DT_SONAME":
+                    soname = text
+                elif tag.entry.d_tag in paths:
+                    paths[tag.entry.d_tag] = text
     written = paths["DT_RUNPATH"] or paths["DT_RPATH"]
     return Elf(
         machine=str(file["e_machine"]),

@@ -47,15 +47,15 @@ class Installer(Protocol):
     @property
     def title(self) -> str:
         """Return name and version, ``uv 0.9.1``."""
-        ...  # pragma: no cover - a protocol has no body
+        ...
 
     def command(self, spec: Spec, request: Request) -> list[str]:
         """Return the command; it holds no URL, which may hold a password that ``ps`` would show."""
-        ...  # pragma: no cover - a protocol has no body
+        ...
 
     def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment to run it in, indexes included."""
-        ...  # pragma: no cover - a protocol has no body
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Uv:
                 if words:
                     made[UV_NAMES[name]] = " ".join(words)
         if "extra-index-url" in read_pip_settings(environ) and not spec.extra_index_url:
-            # Indexes that the machine gives to pip are equals, as pip has it; uv by itself asks the first only.
+            # Indexes that the machine gives to pip are equals to it; uv by itself asks the first only.
             made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
         if spec.index_url:
             made["UV_DEFAULT_INDEX"] = spec.index_url
@@ -119,7 +119,7 @@ class Pip:
         if repeated and self.version < (23, 1):
             raise VenvpkgError(
                 code="pip-too-old",
-                message=f"{self.title} keeps only the last value of a repeated setting: {', '.join(repeated)}.",
+                message=f"{self.title} keeps one value of a repeated setting: {', '.join(repeated)}.",
                 hint="Use uv, or a newer pip, or give one value.",
             )
         return words + _common(spec, request)
@@ -175,7 +175,8 @@ def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Insta
     raise VenvpkgError(
         code="installer-not-found",
         message="Found no uv." if spec.installer == "uv" else "Found neither uv nor pip.",
-        causes=["Looked for uv on PATH."] + ([] if spec.installer == "uv" else ["Asked python3 for its module pip."]),
+        causes=["Looked for uv on PATH."]
+        + ([] if spec.installer == "uv" else ["Asked python3 for its module pip."]),
         hint="apt-get install python3-pip, or put uv on PATH (https://docs.astral.sh/uv/).",
     )
 
@@ -218,14 +219,27 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
     text = "\n".join(causes)
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|[Hh]ash mismatch", text):
-        code, hint = "hash-mismatch", "The file is not the one that was pinned: find out why before pinning it anew."
-    elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible|conflict", text):
+        code, hint = (
+            "hash-mismatch",
+            "The file is not the one that was pinned: find out why before pinning it anew.",
+        )
+    elif re.search(
+        r"No matching distribution|No solution found|no versions of|ResolutionImpossible|conflict", text
+    ):
         code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
     elif re.search(r"No space left on device|os error 28", text):
-        code, hint = "no-space", "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed."
-    elif re.search(r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation-failed|build backend", text):
+        code, hint = (
+            "no-space",
+            "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed.",
+        )
+    elif re.search(
+        r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation|build backend",
+        text,
+    ):
         code, hint = "build-failed", missing_header_hint(text)
-    elif re.search(r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text):
+    elif re.search(
+        r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text
+    ):
         code, hint = "index-unreachable", "Is there a network? Without one, use find-links and no-index."
     return VenvpkgError(
         code=code,
@@ -262,8 +276,12 @@ HEADERS = {
 def missing_header_hint(text: str) -> str:
     """Return a hint that names the Debian package of a header or program that a compiler did not find."""
     for name, package in HEADERS.items():
-        if re.search(rf"(fatal error: {re.escape(name)}\b|[`'\"]?{re.escape(name)}[`'\"]? (executable )?not found|command '{name}')", text):
-            return f'{name} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
+        word = re.escape(name)
+        missing = rf"fatal error: {word}\b|[`'\"]?{word}[`'\"]? (executable )?not found|command '{word}'"
+        if re.search(missing, text):
+            return (
+                f'{name} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
+            )
     if found := re.search(r"fatal error: (\S+): No such file", text):
         return f"apt-file search {found[1]} names the package that has the header; add it to build-depends."
     if found := re.search(r"cannot find -l(\S+)", text):

@@ -47,7 +47,9 @@ class Interpreter:
         return ".".join(self.version.split(".")[:2])
 
 
-def find_interpreter(wanted: str, requires_python: str, run: Runner, environ: Mapping[str, str]) -> Interpreter:
+def find_interpreter(
+    wanted: str, requires_python: str, run: Runner, environ: Mapping[str, str]
+) -> Interpreter:
     """Find the Python that ``wanted`` names, and make sure that a server can have it from apt.
 
     Args:
@@ -101,7 +103,11 @@ def locate(wanted: str, environ: Mapping[str, str]) -> Path:
     raise VenvpkgError(
         code="python-not-found",
         message=f"Could not find {name}.",
-        causes=[f"Looked for {', '.join(map(str, candidates))}." if "/" in name else "Looked in /usr/bin and on PATH."],
+        causes=[
+            f"Looked for {', '.join(map(str, candidates))}."
+            if "/" in name
+            else "Looked in /usr/bin and on PATH."
+        ],
         hint=f"Add {name} to Build-Depends, or set python = … to one that is here: {present}.",
     )
 

@@ -74,7 +74,7 @@ def read_requirements(files: tuple[Path, ...]) -> Requirements:
             raise VenvpkgError(
                 code="lock-not-supported",
                 message=f"{file} is a lock file that venvpkg can't read yet.",
-                hint="Export it, and name the result: requirements = [\"requirements.txt\"]\n"
+                hint='Export it, and name the result: requirements = ["requirements.txt"]\n'
                 "(uv export --no-emit-project -o requirements.txt, or poetry, pdm, pipenv's own export)",
             )
         pins += _read_file(file, ())
@@ -90,7 +90,10 @@ def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
         raise VenvpkgError(
             code="requirements-missing",
             message=f"Could not read the requirements file {file}.",
-            causes=[f"{including[-1]} includes it." if including else "The key requirements names it.", str(error)],
+            causes=[
+                f"{including[-1]} includes it." if including else "The key requirements names it.",
+                str(error),
+            ],
             hint="Correct the name, or take it out.",
         ) from error
     pins = []

@@ -64,7 +64,10 @@ def render(plan: Plan, codename: str) -> tuple[Snippet, ...]:
         codename: VERSION_CODENAME of the system that it was built on (os-release(5)), or empty.
     """
     return tuple(
-        Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(_values(plan), codename=codename))
+        Snippet(
+            script=name,
+            text=_environment().get_template(f"{name}.sh.j2").render(_values(plan), codename=codename),
+        )
         for name in SCRIPTS
     )
 

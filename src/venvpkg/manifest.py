@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import venvpkg
-from venvpkg.distributions import Distribution
 from venvpkg.debhelper import State
 from venvpkg.depends import Needs
+from venvpkg.distributions import Distribution
 from venvpkg.plan import Plan
 from venvpkg.shlibs import External
 from venvpkg.smoke import Smoke
@@ -35,7 +35,10 @@ def write_manifest(
         "installer": state.installer,
         "project": state.project,
         "requirements": [
-            {"file": str(f.relative_to(plan.spec.source)), "sha256": hashlib.sha256(f.read_bytes()).hexdigest()}
+            {
+                "file": str(f.relative_to(plan.spec.source)),
+                "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),
+            }
             for f in plan.requirements.files
         ],
         "distributions": [

@@ -14,8 +14,8 @@ from venvpkg.distributions import read_distributions
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
 from venvpkg.log import note, step
-from venvpkg.manifest import write_manifest
 from venvpkg.maintscripts import render
+from venvpkg.manifest import write_manifest
 from venvpkg.plan import STATE, Plan, make_plan
 from venvpkg.process import Runner
 from venvpkg.relocate import reconcile_records, relocate
@@ -105,7 +105,9 @@ def gate(call: Call, world: World) -> dict[str, Report]:
     for plan, state in staged(call, world):
         with step(f"{plan.prefix}: verified") as details:
             tree = Tree.from_dir(plan.package_root)
-            evidence = gather(tree, plan.inside, build_paths(plan, state), lambda paths: read_system(paths, world.run))
+            evidence = gather(
+                tree, plan.inside, build_paths(plan, state), lambda paths: read_system(paths, world.run)
+            )
             report = verify(evidence)
             details.append(f"{report.checked} files")
         reports[plan.spec.package] = report.without(plan.spec.accept)

@@ -111,7 +111,8 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
         raise VenvpkgError(
             code="hashes-missing",
             message="require-hashes is on, and not every requirement has a hash.",
-            causes=[pin.line for pin in requirements.pins if not pin.hashes][:10] or ["There is no requirement."],
+            causes=[pin.line for pin in requirements.pins if not pin.hashes][:10]
+            or ["There is no requirement."],
             hint="Write them with: uv pip compile --generate-hashes pyproject.toml -o requirements.txt",
         )
     if spec.project is None and not (requirements.pins or groups or spec.preinstall):
@@ -149,7 +150,9 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
                     settings=settings,
                 )
             )
-    project_settings = {k: v for name, table in spec.config_settings.items() if name not in pins for k, v in table.items()}
+    project_settings = {
+        k: v for name, table in spec.config_settings.items() if name not in pins for k, v in table.items()
+    }
     project = Install(
         title="the project",
         project=True,
@@ -161,7 +164,9 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
     if requirements.files or groups or not apart:
         steps.append(
             Install(
-                title="the requirements" if apart or spec.project is None else "the project and its requirements",
+                title="the requirements"
+                if apart or spec.project is None
+                else "the project and its requirements",
                 files=requirements.files,
                 lines=groups,
                 constraints=constraints,

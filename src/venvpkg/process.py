@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -31,8 +32,6 @@ class Result:
 class Runner(Protocol):
     """Runs a command to its end."""
 
-    verbose: bool
-
     def __call__(
         self,
         argv: Sequence[str | Path],
@@ -47,7 +46,7 @@ class Runner(Protocol):
         Raises:
             VenvpkgError: ``command-not-found``, or ``command-failed`` where ``check`` is set.
         """
-        ...  # pragma: no cover - a protocol has no body
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +128,6 @@ def describe_status(returncode: int) -> str:
     """Say an exit status in words: ``status 2``, ``signal 11 (SIGSEGV)``."""
     if returncode >= 0:
         return f"status {returncode}"
-    import signal
-
     return f"signal {-returncode} ({signal.Signals(-returncode).name})"
 
 
@@ -140,7 +137,16 @@ def python_environment(environ: Mapping[str, str]) -> dict[str, str]:
     The add-on may itself run with PYTHONPATH set (from a checkout); the packaged interpreter must not
     see that, or the package would be tested against modules that it does not hold.
     """
-    unwanted = ("PYTHON", "VIRTUAL_ENV", "__PYVENV", "CONDA_", "UV_PROJECT", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
+    unwanted = (
+        "PYTHON",
+        "VIRTUAL_ENV",
+        "__PYVENV",
+        "CONDA_",
+        "UV_PROJECT",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_USER",
+    )
     kept = {k: v for k, v in environ.items() if not k.startswith(unwanted)}
     kept["PYTHONNOUSERSITE"] = "1"
     kept["PYTHONDONTWRITEBYTECODE"] = "1"

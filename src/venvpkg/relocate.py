@@ -23,7 +23,8 @@ LONGEST_SHEBANG = 127
 GOES_ON = rb"(?![A-Za-z0-9_.+~-])"
 WRAPPER = re.compile(
     rb"""\#!\ ?/bin/sh\n
-    '''exec'\ (?P<program>"\$\(dirname[^\n]*?/'?[\w.]+'?|"[^"\n]*"|'[^'\n]*'|[^\s"']+)(?P<flags>(?:\ -\w+)*)\ "\$0"\ "\$@"\n
+    '''exec'\ (?P<program>"\$\(dirname[^\n]*?/'?[\w.]+'?|"[^"\n]*"|'[^'\n]*'|[^\s"']+)
+    (?P<flags>(?:\ -\w+)*)\ "\$0"\ "\$@"\n
     '\ '''\n""",
     re.VERBOSE,
 )
@@ -88,14 +89,18 @@ def spellings(move: Move) -> tuple[tuple[bytes, bytes], ...]:
     # Activators quote for their shell: sh closes and opens the quote, fish and csh put a backslash.
     ways += [(shlex.quote(build)[1:-1], final)] if shlex.quote(build) != build else []
     ways += [(re.sub(r"([\\' ])", r"\\\1", build), final), (json.dumps(build)[1:-1], json.dumps(final)[1:-1])]
-    return tuple(dict.fromkeys((b.encode(errors="surrogateescape"), f.encode(errors="surrogateescape")) for b, f in ways))
+    return tuple(
+        dict.fromkeys(
+            (b.encode(errors="surrogateescape"), f.encode(errors="surrogateescape")) for b, f in ways
+        )
+    )
 
 
 def relocate_text(data: bytes, move: Move) -> bytes:
     """Replace the build path wherever it stands as a whole path or at the beginning of one."""
     for build, final in spellings(move):
         if build in data:
-            data = re.sub(re.escape(build) + GOES_ON, lambda _: final, data)
+            data = re.sub(re.escape(build) + GOES_ON, final.replace(b"\\", rb"\\"), data)
     return data
 
 
@@ -122,7 +127,7 @@ def relocate_shebang(data: bytes, move: Move, *, hermetic: bool = False) -> byte
 
 
 def shebang(program: bytes, flags: bytes) -> bytes:
-    """Return the first line, or lines, of a script; a file that is Python and sh at once where it is too long."""
+    """Return a script's first line, or lines that are Python and sh at once where one is too long."""
     words = b" ".join(filter(None, (program, flags)))
     if len(words) + 2 <= LONGEST_SHEBANG:
         return b"#!" + words + b"\n"

@@ -55,9 +55,7 @@ class Report:
 
     def to_json(self) -> str:
         """Return ``{"findings": [...], "checked": N}``."""
-        return json.dumps(
-            {"findings": [asdict(f) for f in self.findings], "checked": self.checked}, indent=2
-        )
+        return json.dumps({"findings": [asdict(f) for f in self.findings], "checked": self.checked}, indent=2)
 
     def to_text(self) -> str:
         """Return the findings grouped by code, the first ten of each."""

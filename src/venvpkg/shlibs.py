@@ -54,7 +54,7 @@ def read_elves(tree: Tree) -> dict[PurePosixPath, Elf]:
     for entry in tree.files():
         # The smallest ELF header is 52 bytes long.
         if entry.size >= 52 and entry.head(4) == MAGIC:
-            with entry.open() as stream:
+            with entry.opener() as stream:
                 try:
                     found[entry.path] = read_elf(stream)
                 except NotElfError:
@@ -62,7 +62,9 @@ def read_elves(tree: Tree) -> dict[PurePosixPath, Elf]:
     return found
 
 
-def link_objects(elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath, system: System, mapped: Iterable[str] = ()) -> tuple[Link, ...]:
+def link_objects(
+    elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath, system: System, mapped: Iterable[str] = ()
+) -> tuple[Link, ...]:
     """Decide for every NEEDED of every object where it comes from, as ld.so(8) would.
 
     Args:
@@ -97,7 +99,9 @@ def is_interpreter_library(soname: str) -> bool:
     return soname.startswith(("ld-linux", "ld64", "linux-vdso"))
 
 
-def _reach(path: PurePosixPath, elf: Elf, soname: str, elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath) -> PurePosixPath | None:
+def _reach(
+    path: PurePosixPath, elf: Elf, soname: str, elves: Mapping[PurePosixPath, Elf], prefix: PurePosixPath
+) -> PurePosixPath | None:
     for folder in elf.runpath:
         place = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", str(prefix / path.parent), folder)
         parts: list[str] = []
@@ -133,8 +137,16 @@ def resolve(
         if path not in unresolved:
             level = plan.spec.demote.get(owners.get(path, ""), "Depends")
             groups[level.lower()].append(path)
-    folders = sorted({str(plan.stage / link.path.parent) for link in links if isinstance(link, Bundled) and not link.reachable})
-    found = {level: ask_shlibdeps(plan, objects, folders, run) for level, objects in groups.items() if objects}
+    folders = sorted(
+        {
+            str(plan.stage / link.path.parent)
+            for link in links
+            if isinstance(link, Bundled) and not link.reachable
+        }
+    )
+    found = {
+        level: ask_shlibdeps(plan, objects, folders, run) for level, objects in groups.items() if objects
+    }
     depends = found.get("depends", ())
     names = {n for clause in relation_names(", ".join(depends)) for n in clause}
     weaker = {
@@ -144,7 +156,9 @@ def resolve(
     return Dependencies(depends=depends, **weaker)
 
 
-def ask_shlibdeps(plan: Plan, objects: Sequence[PurePosixPath], folders: Sequence[str], run: Runner) -> tuple[str, ...]:
+def ask_shlibdeps(
+    plan: Plan, objects: Sequence[PurePosixPath], folders: Sequence[str], run: Runner
+) -> tuple[str, ...]:
     """Run dpkg-shlibdeps(1) over some objects of the stage and return its clauses."""
     # It takes the folder that holds DEBIAN for the package's root, and resolves $ORIGIN against that.
     (plan.package_root / "DEBIAN").mkdir(exist_ok=True)
@@ -168,7 +182,7 @@ def ask_shlibdeps(plan: Plan, objects: Sequence[PurePosixPath], folders: Sequenc
 
 
 def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[str, str]:
-    """Return packages that own files used at run time and that ``covered`` does not bring in, each with one such file."""
+    """Return packages that own files used at run time and are not ``covered``, each with one such file."""
     closure = system.closure(covered)
     found: dict[str, str] = {}
     for path in paths:
@@ -181,7 +195,9 @@ def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[st
 def name_packages(soname: str, run: Runner) -> list[str]:
     """Return the Debian packages that may hold a soname: what apt-file says, else what the name suggests."""
     if shutil.which("apt-file"):
-        answer = run(["apt-file", "search", "--package-only", "--regexp", f"/{re.escape(soname)}$"], check=False)
+        answer = run(
+            ["apt-file", "search", "--package-only", "--regexp", f"/{re.escape(soname)}$"], check=False
+        )
         if answer.stdout.split():
             return answer.stdout.split()[:5]
     # Policy 8.1: libfoo.so.1 is in libfoo1, libfoo2.so.1 in libfoo2-1; a t64 was added in 2024.
@@ -212,8 +228,8 @@ def explain_missing(missing: Sequence[Missing], prefix: PurePosixPath, run: Runn
         code="soname-not-found",
         message="A library is neither in the environment nor on this system.",
         causes=causes,
-        hint=f"{install}Add the package that has it to build-depends and to Build-Depends; for a part of a wheel that\n"
-        'is never loaded: accept = [{ code = "V007", path = "…", reason = "…" }]',
+        hint=f"{install}Add the package that has it to build-depends and to Build-Depends; for a part of a\n"
+        'wheel that is never loaded: accept = [{ code = "V007", path = "…", reason = "…" }]',
     )
 
 

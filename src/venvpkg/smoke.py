@@ -1,7 +1,6 @@
 """Runs the staged environment; failures and mapped libraries as a value."""
 
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,15 @@ from venvpkg.report import Accepted, Finding
 from venvpkg.scratch import scratch_folder
 
 # Folders that lie beside a distribution's real modules by accident, and want their own requirements.
-INCIDENTAL = frozenset({"tests", "test", "testing", "docs", "doc", "examples", "example", "benchmarks", "scripts", "tools"})
-SPLIT_HINTS = {"tkinter": "python3-tk", "gdbm": "python3-gdbm", "distutils": "python3-distutils", "lib2to3": "python3-lib2to3"}
+INCIDENTAL = frozenset(
+    {"tests", "test", "testing", "docs", "doc", "examples", "example", "benchmarks", "scripts", "tools"}
+)
+SPLIT_HINTS = {
+    "tkinter": "python3-tk",
+    "gdbm": "python3-gdbm",
+    "distutils": "python3-distutils",
+    "lib2to3": "python3-lib2to3",
+}
 MARKER_PROBE = """
 import json, os, platform, sys
 v = "{0.major}.{0.minor}.{0.micro}".format(sys.implementation.version)
@@ -91,11 +97,16 @@ def run_smoke(
         env["PATH"] = f"{plan.stage / 'bin'}:{environ.get('PATH', '')}"
         failures, mapped, modules = import_all(plan, list(wanted), run, env, home)
         failed = [
-            Failure(what=f"import {name}", message=text, distribution=wanted[name]) for name, text in failures.items()
+            Failure(what=f"import {name}", message=text, distribution=wanted[name])
+            for name, text in failures.items()
         ]
         failed += [f for f in (run_command(plan, text, run, env, home) for text in commands) if f]
     return Smoke(
-        imported=tuple(wanted), commands=commands, failures=tuple(failed), mapped=tuple(mapped), modules=modules
+        imported=tuple(wanted),
+        commands=commands,
+        failures=tuple(failed),
+        mapped=tuple(mapped),
+        modules=modules,
     )
 
 
@@ -105,13 +116,21 @@ def require_passed(smoke: Smoke, accepted: Sequence[Accepted]) -> None:
     Raises:
         VenvpkgError: ``smoke-failed``.
     """
-    findings = [Finding(code="V011", path=f.what.removeprefix("import "), message=f.message) for f in smoke.failures]
-    left = [f for f, finding in zip(smoke.failures, findings, strict=True) if not any(a.covers(finding) for a in accepted)]
+    findings = [
+        Finding(code="V011", path=f.what.removeprefix("import "), message=f.message) for f in smoke.failures
+    ]
+    left = [
+        f
+        for f, finding in zip(smoke.failures, findings, strict=True)
+        if not any(a.covers(finding) for a in accepted)
+    ]
     if left:
         raise VenvpkgError(
             code="smoke-failed",
             message="The staged environment does not work.",
-            causes=[f"{f.what}{f' (of {f.distribution})' if f.distribution else ''}: {f.message}" for f in left],
+            causes=[
+                f"{f.what}{f' (of {f.distribution})' if f.distribution else ''}: {f.message}" for f in left
+            ],
             hint=_hint(left),
         )
 
@@ -120,16 +139,19 @@ def _hint(failures: Sequence[Failure]) -> str:
     text = " ".join(f.message for f in failures)
     for module, package in SPLIT_HINTS.items():
         if module in text:
-            return f'{module} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
+            return f'{module} is in {package}: build-depends = ["{package}"], and {package} in Build-Depends.'
     if "cannot open shared object file" in text:
         return "Add the Debian package that has the library to build-depends and to Build-Depends."
-    return 'Is a requirement missing? What is broken and never used: accept = [{ code = "V011", path = "MODULE", reason = "…" }]'
+    return (
+        "Is a requirement missing? For what is broken and never used:\n"
+        'accept = [{ code = "V011", path = "MODULE", reason = "…" }]'
+    )
 
 
 def wanted_modules(
     plan: Plan, distributions: Sequence[Distribution], project: str, markers: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the top-level modules of the project and of its direct requirements, each with its distribution."""
+    """Return the top-level modules of the project and its direct requirements, each with its distribution."""
     direct: set[str] = {project} - {""}
     for distribution in distributions:
         if distribution.name == project:
@@ -177,7 +199,9 @@ def _import_some(
         script = 'exec 3>"$1"; shift; exec "$@" 3'
         words = ["sh", "-c", script, "sh", str(told), str(plan.stage / "bin" / "python"), str(program)]
         answer = run(words, env=env, cwd=home, stdin=json.dumps({"modules": names}), check=False)
-    lines = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.exists() else []
+    lines = (
+        [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.exists() else []
+    )
     if not lines and answer.returncode != 0:
         raise VenvpkgError(
             code="stage-broken",
@@ -189,14 +213,18 @@ def _import_some(
 
 
 def run_command(plan: Plan, text: str, run: Runner, env: Mapping[str, str], home: Path) -> Failure | None:
-    """Run one command of the key ``smoke``; a Python script of the environment goes through ``bin/python``."""
+    """Run one command of the key ``smoke``; a script of the environment goes through ``bin/python``."""
     words: list[str] = shlex.split(text)
     script = plan.stage / "bin" / words[0].removeprefix("bin/")
     argv = list(words)
-    if "/" in words[0].removeprefix("bin/") and not os.path.isabs(words[0]):
+    if "/" in words[0].removeprefix("bin/") and not words[0].startswith("/"):
         argv[0] = str(plan.stage / words[0])
     elif script.exists():
-        python = script.is_file() and not script.is_symlink() and b"python" in script.read_bytes()[:500].split(b"\n\n")[0]
+        python = (
+            script.is_file()
+            and not script.is_symlink()
+            and b"python" in script.read_bytes()[:500].split(b"\n\n")[0]
+        )
         is_script = python and script.read_bytes()[:2] == b"#!"
         argv = [str(plan.stage / "bin" / "python")] * is_script + [str(script), *words[1:]]
     elif shutil.which(words[0], path=env["PATH"]) is None:

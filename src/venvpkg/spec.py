@@ -17,13 +17,12 @@ from venvpkg.errors import VenvpkgError
 from venvpkg.keys import BY_NAME, KEYS, Key
 from venvpkg.report import Accepted
 
+DEFAULT_ROOT = PurePosixPath("/opt/venvs")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-# fmt: off
 LATER = {
     "interpreter": ("bundled", "A bundled interpreter"),
     "layers": (True, "Layers"),
 }
-# fmt: on
 LATER_LISTS = ("bundle-keep", "build-constraints")
 PRUNE_PRESETS = ("tests", "headers", "static", "stubs", "docs", "locales")
 
@@ -48,7 +47,7 @@ class Spec:
 
     python: str = ""
     interpreter: str = "system"
-    install_root: PurePosixPath = PurePosixPath("/opt/venvs")
+    install_root: PurePosixPath = DEFAULT_ROOT
     env_name: str = ""
     project: str | None = "."
     requirements: tuple[str, ...] | None = None
@@ -160,9 +159,12 @@ def read_configuration(source: Path) -> Configuration:
         origin, table = "debian/venvpkg.toml", _read_toml(own)
     else:
         tool = pyproject.get("tool", {})
-        origin, table = "[tool.venvpkg] in pyproject.toml", tool.get("venvpkg", {}) if isinstance(tool, dict) else {}
+        origin, table = (
+            "[tool.venvpkg] in pyproject.toml",
+            tool.get("venvpkg", {}) if isinstance(tool, dict) else {},
+        )
     if not isinstance(table, dict):
-        raise_mistakes(["tool.venvpkg is not a table"], "pyproject.toml")
+        raise mistaken(["tool.venvpkg is not a table"], "pyproject.toml")
     packages = table.pop("packages", {})
     mistakes = find_mistakes(table)
     if not isinstance(packages, dict) or not all(isinstance(v, dict) for v in packages.values()):
@@ -246,7 +248,9 @@ def parse_text(key: Key, text: str) -> Any:
     lowered = text.strip().lower()
     if key.kind == "list" or (key.kind == "expose" and lowered != "all"):
         return shlex.split(text)
-    if key.kind in ("bool", "automatic") or (key.kind == "project" and lowered in ("0", "false", "no", "off")):
+    if key.kind in ("bool", "automatic") or (
+        key.kind == "project" and lowered in ("0", "false", "no", "off")
+    ):
         if lowered in ("1", "true", "yes", "on"):
             return True
         if lowered in ("0", "false", "no", "off", ""):
@@ -306,7 +310,9 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
         for part in ("code", "path", "reason"):
             if not isinstance(record.get(part), str) or not record[part].strip():
                 mistakes.append(f"accept, entry {number}: {part} is required")
-        mistakes += [f"accept, entry {number}: unknown {k!r}" for k in record if k not in ("code", "path", "reason")]
+        mistakes += [
+            f"accept, entry {number}: unknown {k!r}" for k in record if k not in ("code", "path", "reason")
+        ]
     for command in values.get("smoke", ()):
         try:
             words = shlex.split(command)
@@ -321,17 +327,25 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
 def raise_mistakes(mistakes: Sequence[str], where: str) -> None:
     """Raise ``config-invalid`` where there are mistakes."""
     if mistakes:
-        raise VenvpkgError(
-            code="config-invalid",
-            message=f"There {'is a mistake' if len(mistakes) == 1 else f'are {len(mistakes)} mistakes'} in {where}.",
-            causes=mistakes,
-            hint="docs/configuration.md has every key and its type.",
-        )
+        raise mistaken(mistakes, where)
+
+
+def mistaken(mistakes: Sequence[str], where: str) -> VenvpkgError:
+    """Return the error ``config-invalid`` with every mistake."""
+    count = "is a mistake" if len(mistakes) == 1 else f"are {len(mistakes)} mistakes"
+    return VenvpkgError(
+        code="config-invalid",
+        message=f"There {count} in {where}.",
+        causes=mistakes,
+        hint="docs/configuration.md has every key and its type.",
+    )
 
 
 def refuse_later(values: Mapping[str, Any]) -> None:
     """Refuse what is designed and not built yet, rather than ignore it."""
-    wanted = [f"{what} ({key} = {value!r})" for key, (value, what) in LATER.items() if values.get(key) == value]
+    wanted = [
+        f"{what} ({key} = {value!r})" for key, (value, what) in LATER.items() if values.get(key) == value
+    ]
     wanted += [key for key in LATER_LISTS if values.get(key)]
     wanted += [f'prune = ["{name}"]' for name in values.get("prune", ()) if name in PRUNE_PRESETS]
     if wanted:
@@ -352,7 +366,7 @@ def select_packages(configuration: Configuration, packages: Sequence[str]) -> tu
     if unknown:
         raise VenvpkgError(
             code="package-unknown",
-            message=f"{configuration.origin} names a package that debian/control has not: {', '.join(unknown)}.",
+            message=f"{configuration.origin} names what debian/control has not: {', '.join(unknown)}.",
             causes=[f"debian/control has: {', '.join(packages) or 'no binary package'}."],
             hint="Correct the name of the table packages.NAME, or add the package to debian/control.",
         )
@@ -361,7 +375,7 @@ def select_packages(configuration: Configuration, packages: Sequence[str]) -> tu
     if len(packages) != 1:
         raise VenvpkgError(
             code="packages-unnamed",
-            message=f"debian/control has {len(packages)} binary packages, and none is named as having an environment.",
+            message=f"There are {len(packages)} binary packages, and none is named as having an environment.",
             causes=[f"They are: {', '.join(packages) or 'none'}."],
             hint="Name each that gets one, with an empty table where nothing differs:\n"
             f"[tool.venvpkg.packages.{packages[0] if packages else 'myapp'}]",
@@ -392,7 +406,6 @@ def _fits(key: Key, value: object) -> bool:
             return isinstance(value, dict) and all(
                 isinstance(v, dict) and all(_is_setting(s) for s in v.values()) for v in value.values()
             )
-    return False
 
 
 def _is_setting(value: object) -> bool:
@@ -417,7 +430,8 @@ def _describe(key: Key) -> str:
             return 'a table such as { psycopg2 = "Recommends" }'
         case "table":
             return 'a table by distribution, such as { pillow = { freetype = "enable" } }'
-    return "a string"
+        case "string":
+            return "a string"
 
 
 def _freeze(key: Key, value: Any) -> Any:

@@ -28,7 +28,13 @@ from venvpkg.tree import Tree
 MARKER = ".venvpkg-before"
 # uv's notes on its own cache hold times, and its lock has done its work.
 NOTES = ("uv_cache.json", "uv_build.json")
-VERSION_VARIABLES = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS")
+VERSION_VARIABLES = (
+    "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "PDM_BUILD_SCM_VERSION",
+    "PBR_VERSION",
+    "UV_DYNAMIC_VERSIONING_BYPASS",
+    "POETRY_DYNAMIC_VERSIONING_BYPASS",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,9 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         if plan.spec.project is not None:
             project = find_project(tree, scratch / "source")
         for entry in tree.files():
-            if (entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info") or str(entry.path) == ".lock":
+            if (entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info") or str(
+                entry.path
+            ) == ".lock":
                 (plan.workshop / entry.path).unlink()
     return Populated(project=project, installer=installer.title, scratch=str(scratch))
 
@@ -98,7 +106,7 @@ def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> Non
 
 
 def compiler_flags(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """Return the compilers' flags with the scratch folder mapped away, so that debug information is free of it."""
+    """Return the compilers' flags with the scratch folder mapped away, for debug information free of it."""
     option = f"-ffile-prefix-map={scratch}=."
     return {name: f"{environ[name]} {option}" for name in ("CFLAGS", "CXXFLAGS") if name in environ}
 
@@ -141,12 +149,23 @@ def export_project(plan: Plan, target: Path) -> None:
             hint="Name its folder with the key project, or set project = false to install requirements only.",
         )
     debian = plan.spec.source / "debian"
-    made = {debian / ".debhelper", debian / "tmp", debian / "files", *(p.parent for p in debian.glob("*/DEBIAN"))}
+    made = {
+        debian / ".debhelper",
+        debian / "tmp",
+        debian / "files",
+        *(p.parent for p in debian.glob("*/DEBIAN")),
+    }
     made |= {debian / plan.package_root.name, *(debian / p.stem for p in debian.glob("*.substvars"))}
 
     def skip(folder: str, names: list[str]) -> list[str]:
         here = Path(folder)
-        return [n for n in names if here / n in made or n in ("__pycache__", ".git") or n.endswith((".debhelper.log", ".debhelper", ".substvars"))]
+        return [
+            n
+            for n in names
+            if here / n in made
+            or n in ("__pycache__", ".git")
+            or n.endswith((".debhelper.log", ".debhelper", ".substvars"))
+        ]
 
     shutil.copytree(source, target, symlinks=True, ignore=skip)
     repository = source / ".git"
@@ -163,7 +182,12 @@ def version_fallback(plan: Plan, run: Runner, exported: Path) -> dict[str, str]:
     An exported tree has no repository: the version is then debian/changelog's, without epoch and
     Debian revision.
     """
-    safe = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*", "GIT_OPTIONAL_LOCKS": "0"}
+    safe = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
     has_own = (exported / "PKG-INFO").exists() or any(k in os.environ for k in VERSION_VARIABLES)
     if (exported / ".git").exists() or has_own:
         return safe
@@ -267,7 +291,8 @@ def apply(edits: Iterable[Edit], folder: Path) -> int:
     keeps its bytes.
     """
     count = 0
-    for count, edit in enumerate(edits, 1):
+    for edit in edits:
+        count += 1
         path = folder / edit.path
         if edit.data is not None:
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
@@ -333,12 +358,24 @@ def _exposed_files(plan: Plan, tree: Tree, name: str) -> Iterator[tuple[str, byt
     yield f"usr/bin/{name}", render_launcher(plan, name).encode(), 0o755
     for entry in tree.files():
         parts = entry.path.parts
-        if parts[:2] == ("share", "man") and re.fullmatch(rf"{re.escape(name)}([.-].*)?\.\d\w*", entry.path.name):
+        if parts[:2] == ("share", "man") and re.fullmatch(
+            rf"{re.escape(name)}([.-].*)?\.\d\w*", entry.path.name
+        ):
             yield str(PurePosixPath("usr", entry.path)), entry.load(), 0o644
         places = {
-            ("share", "bash-completion", "completions", name): f"usr/share/bash-completion/completions/{name}",
+            (
+                "share",
+                "bash-completion",
+                "completions",
+                name,
+            ): f"usr/share/bash-completion/completions/{name}",
             ("share", "zsh", "site-functions", f"_{name}"): f"usr/share/zsh/vendor-completions/_{name}",
-            ("share", "fish", "vendor_completions.d", f"{name}.fish"): f"usr/share/fish/vendor_completions.d/{name}.fish",
+            (
+                "share",
+                "fish",
+                "vendor_completions.d",
+                f"{name}.fish",
+            ): f"usr/share/fish/vendor_completions.d/{name}.fish",
         }
         if parts in places:
             yield places[parts], entry.load(), 0o644

@@ -134,13 +134,17 @@ def require_packaged(depends: Sequence[str], plan: Plan, run: Runner) -> None:
         VenvpkgError: ``split-module-not-packaged``.
     """
     for name in dict.fromkeys(clause.split()[0] for clause in depends):
-        versions = re.findall(r"^ {5}(\S+) \d|^ \*\*\* (\S+) ", run(["apt-cache", "policy", name], check=False).stdout, re.MULTILINE)
+        versions = re.findall(
+            r"^ {5}(\S+) \d|^ \*\*\* (\S+) ",
+            run(["apt-cache", "policy", name], check=False).stdout,
+            re.MULTILINE,
+        )
         known = [a or b for a, b in versions]
         # A build environment may have no package lists; then there is nothing to hold against.
         if known and not any(v.split(":")[-1].startswith(plan.interpreter.minor + ".") for v in known):
             raise VenvpkgError(
                 code="split-module-not-packaged",
-                message=f"The project needs {name} for Python {plan.interpreter.minor}, and apt has it for another one.",
+                message=f"apt has no {name} for Python {plan.interpreter.minor}, which the project needs.",
                 causes=[f"apt has {name} {', '.join(known)}."],
                 hint="Package for the distribution's own Python, or do without the module.",
             )

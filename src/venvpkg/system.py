@@ -77,7 +77,9 @@ class System:
 def spellings(path: str) -> list[str]:
     """Return the names that dpkg may know a path by: itself, resolved, with and without ``/usr``."""
     names = []
-    for name in dict.fromkeys((path, str(Path(path).parent.resolve() / Path(path).name), str(Path(path).resolve()))):
+    for name in dict.fromkeys(
+        (path, str(Path(path).parent.resolve() / Path(path).name), str(Path(path).resolve()))
+    ):
         names.append(name)
         if name.startswith("/usr/") and name[4:].startswith(MERGED):
             names.append(name[4:])
@@ -88,14 +90,18 @@ def spellings(path: str) -> list[str]:
 
 def read_packages(run: Runner) -> dict[str, Installed]:
     """Return the installed packages by name, from dpkg-query(1)."""
-    form = "${db:Status-Status}\t${Package}\t${Version}\t${Pre-Depends}\t${Depends}\t${Provides}\t${Essential}\n"
+    form = (
+        "${db:Status-Status}\t${Package}\t${Version}\t${Pre-Depends}\t${Depends}\t${Provides}\t${Essential}\n"
+    )
     packages = {}
     for line in run(["dpkg-query", "-W", "-f", form], check=False).stdout.splitlines():
         status, name, version, pre_depends, depends, provides, essential = line.split("\t")
         if status == "installed":
             clauses = (*clause_names(pre_depends), *clause_names(depends))
             provided = frozenset(n for clause in clause_names(provides) for n in clause)
-            packages[name] = Installed(version=version, depends=clauses, provides=provided, essential=essential == "yes")
+            packages[name] = Installed(
+                version=version, depends=clauses, provides=provided, essential=essential == "yes"
+            )
     return packages
 
 
@@ -105,7 +111,9 @@ def clause_names(relations: str) -> tuple[tuple[str, ...], ...]:
     python-debian's parser is thorough and slow; over a whole package database that is seconds.
     """
     clauses = (c for c in relations.split(",") if c.strip())
-    return tuple(tuple(re.split(r"[\s(:\[]", a.strip(), maxsplit=1)[0] for a in c.split("|")) for c in clauses)
+    return tuple(
+        tuple(re.split(r"[\s(:\[]", a.strip(), maxsplit=1)[0] for a in c.split("|")) for c in clauses
+    )
 
 
 def read_sonames(run: Runner) -> dict[str, str]:

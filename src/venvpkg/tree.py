@@ -25,17 +25,17 @@ class Entry:
     """Bytes; 0 for what is not a file."""
     target: str = ""
     """Where a symbolic link points, as written."""
-    open: Callable[[], BinaryIO] = io.BytesIO
+    opener: Callable[[], BinaryIO | io.FileIO] = io.BytesIO
     """Opens a file for reading."""
 
     def load(self) -> bytes:
         """Return the bytes of a file."""
-        with self.open() as stream:
+        with self.opener() as stream:
             return stream.read()
 
     def head(self, count: int) -> bytes:
         """Return the first bytes of a file."""
-        with self.open() as stream:
+        with self.opener() as stream:
             return stream.read(count)
 
 
@@ -56,14 +56,21 @@ class Tree:
 
     @classmethod
     def from_files(
-        cls, files: Mapping[str, bytes], links: Mapping[str, str] | None = None, executable: tuple[str, ...] = ()
+        cls,
+        files: Mapping[str, bytes],
+        links: Mapping[str, str] | None = None,
+        executable: tuple[str, ...] = (),
     ) -> "Tree":
         """Make a tree from ``{path: bytes}`` and ``{path: target}``; folders are implied."""
         made: dict[PurePosixPath, Entry] = {}
         for name, data in files.items():
             mode = 0o755 if name in executable else 0o644
             made[PurePosixPath(name)] = Entry(
-                path=PurePosixPath(name), kind="file", mode=mode, size=len(data), open=partial(io.BytesIO, data)
+                path=PurePosixPath(name),
+                kind="file",
+                mode=mode,
+                size=len(data),
+                opener=partial(io.BytesIO, data),
             )
         for name, target in (links or {}).items():
             made[PurePosixPath(name)] = Entry(
@@ -108,7 +115,7 @@ class Tree:
 
 def _moved(entry: Entry, path: PurePosixPath) -> Entry:
     return Entry(
-        path=path, kind=entry.kind, mode=entry.mode, size=entry.size, target=entry.target, open=entry.open
+        path=path, kind=entry.kind, mode=entry.mode, size=entry.size, target=entry.target, opener=entry.opener
     )
 
 
@@ -121,11 +128,13 @@ def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
         mode = stat.S_IMODE(status.st_mode)
         place = Path(child.path)
         if child.is_symlink():
-            yield Entry(path=path, kind="symlink", mode=mode, target=os.readlink(place))
+            yield Entry(path=path, kind="symlink", mode=mode, target=str(place.readlink()))
         elif child.is_dir(follow_symlinks=False):
             yield Entry(path=path, kind="folder", mode=mode)
             yield from _walk(place, path)
         elif stat.S_ISREG(status.st_mode):
-            yield Entry(path=path, kind="file", mode=mode, size=status.st_size, open=partial(place.open, "rb"))
+            yield Entry(
+                path=path, kind="file", mode=mode, size=status.st_size, opener=partial(io.FileIO, place)
+            )
         else:
             yield Entry(path=path, kind="special", mode=mode)

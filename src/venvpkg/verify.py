@@ -116,7 +116,7 @@ def check_v004(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_v005(evidence: Evidence) -> Iterator[Finding]:
-    """Find programs whose interpreter will not be there, or whose first line the kernel does not read to its end."""
+    """Find programs whose interpreter will not be there, or whose first line is over the kernel's limit."""
     for entry in evidence.tree.files():
         if not entry.mode & 0o111 or entry.path.parent.name not in PROGRAM_FOLDERS:
             continue
@@ -181,7 +181,7 @@ def check_v008(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(
                     code="V008",
                     path=str(evidence.inside / link.object),
-                    message=f"needs {link.soname}, and Depends does not bring in {owner or 'a package that has it'}",
+                    message=f"needs {link.soname}, and Depends does not bring in {owner or 'what has it'}",
                     hint="Put ${shlibs:Depends} into Depends in debian/control.",
                 )
 
@@ -214,7 +214,9 @@ def gather(
         ask: returns the system, with the owners of the paths that it is given.
     """
     environment = tree.below(inside)
-    control = next(iter(Deb822.iter_paragraphs(text_of(tree, PurePosixPath("DEBIAN/control")), use_apt_pkg=False)), {})
+    control: Mapping[str, str] = next(
+        iter(Deb822.iter_paragraphs(text_of(tree, PurePosixPath("DEBIAN/control")), use_apt_pkg=False)), {}
+    )
     elves = read_elves(environment)
     system = ask([str(p) for p in (*_link_targets(tree), *_programs(tree))])
     return Evidence(

@@ -53,11 +53,10 @@ def test_deb_installs_and_starts(suite: str, clean_root: CleanRoot, dh_venvpkg_d
     root.run(["perl", "-I/usr/share/perl5", "-MDebian::Debhelper::Venvpkg", "-e1"])
 
 
-@pytest.mark.network
-def test_deb_leaves_nothing_when_purged(clean_root: CleanRoot, dh_venvpkg_deb: Path) -> None:
+@pytest.mark.parametrize("suite", SUITES)
+def test_deb_leaves_nothing_when_purged(suite: str, builder: CleanRoot, dh_venvpkg_deb: Path) -> None:
     """What python wrote beside the modules goes with them."""
-    root = clean_root("bookworm")
-    root.install([dh_venvpkg_deb])
+    root = builder(suite)
     root.purge("dh-venvpkg")
     before = root.snapshot(DATABASES)
     root.install([dh_venvpkg_deb])

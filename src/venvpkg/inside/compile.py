@@ -6,22 +6,21 @@ process compiled before decides which strings are shared, and so which bytes mar
 issue 129724).
 """
 
+from __future__ import annotations
+
 import importlib._bootstrap_external as external
 import importlib.util
 import json
 import os
 import sys
 
-# A folder is read, a file compiled and the result written in bytes that do not depend on the name's
-# characters; a name that is not UTF-8 passes through the JSON with surrogates.
 
-
-def compile_file(source, final):
+def compile_file(source: str, final: str) -> None:
     with open(source, "rb") as stream:
         text = stream.read()
     code = compile(text, final, "exec", dont_inherit=True)
     digest = importlib.util.source_hash(text)
-    data = external._code_to_hash_pyc(code, digest, False)
+    data = external._code_to_hash_pyc(code, digest, False)  # type: ignore[attr-defined]
     target = importlib.util.cache_from_source(source)
     temporary = target + ".new"
     with open(temporary, "wb") as stream:
@@ -30,7 +29,7 @@ def compile_file(source, final):
     os.replace(temporary, target)
 
 
-def work(source, final):
+def work(source: str, final: str) -> int:
     """Compile in a child; returns its process id."""
     child = os.fork()
     if child:
@@ -44,29 +43,37 @@ def work(source, final):
         # them on the server either.
         status = 3
     except OSError as error:
-        sys.stderr.write("%s: %s\n" % (source, error))
+        sys.stderr.write(f"{source}: {error}\n")
     finally:
         os._exit(status)
 
 
-def main():
+def main() -> None:
     asked = json.load(sys.stdin)
     stage, final, jobs = asked["stage"], asked["final"], asked["jobs"]
     pairs = [(os.path.join(stage, name), os.path.join(final, name)) for name in asked["files"]]
     for folder in sorted({os.path.dirname(source) for source, _ in pairs}):
         os.makedirs(os.path.join(folder, "__pycache__"), exist_ok=True)
-    running, failed, broken = {}, [], []
-    sys.stderr = os.fdopen(os.dup(2), "w")
+    running: dict[int, str] = {}
+    failed: list[str] = []
+    broken: list[str] = []
     for pair in pairs:
         if len(running) >= jobs:
             reap(running, failed, broken)
         running[work(*pair)] = pair[0]
     while running:
         reap(running, failed, broken)
-    json.dump({"compiled": len(pairs) - len(failed) - len(broken), "failed": sorted(failed), "broken": sorted(broken)}, sys.stdout)
+    json.dump(
+        {
+            "compiled": len(pairs) - len(failed) - len(broken),
+            "failed": sorted(failed),
+            "broken": sorted(broken),
+        },
+        sys.stdout,
+    )
 
 
-def reap(running, failed, broken):
+def reap(running: dict[int, str], failed: list[str], broken: list[str]) -> None:
     child, status = os.wait()
     name = running.pop(child)
     if status:

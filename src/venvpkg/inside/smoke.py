@@ -6,6 +6,8 @@ first argument names: ``{"start": NAME}``, then ``{"end": NAME, "error": TEXT}``
 modules that are loaded. A module that ends the process leaves a start without an end.
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import os
@@ -13,10 +15,10 @@ import sys
 import traceback
 
 
-def main():
+def main() -> None:
     channel = os.fdopen(int(sys.argv[1]), "w")
 
-    def tell(**what):
+    def tell(**what: object) -> None:
         channel.write(json.dumps(what) + "\n")
         channel.flush()
 
@@ -36,8 +38,8 @@ def main():
     os._exit(0)
 
 
-def mapped_files():
-    found = set()
+def mapped_files() -> list[str]:
+    found: set[str] = set()
     with open("/proc/self/maps") as stream:
         for line in stream:
             parts = line.rstrip("\n").split(None, 5)
@@ -46,8 +48,8 @@ def mapped_files():
     return sorted(found)
 
 
-def module_files():
-    names = {}
+def module_files() -> dict[str, str]:
+    names: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
         if isinstance(place, str):

@@ -129,7 +129,7 @@ static PyObject *write_gray_png(PyObject *module, PyObject *args)
     }
     sink.file = fopen(PyBytes_AS_STRING(path), "wb");
     if (!sink.file) {
-        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
         goto done;
     }
     failed = write_rows(png, info, &sink, pixels.buf, width, height);
@@ -139,7 +139,7 @@ static PyObject *write_gray_png(PyObject *module, PyObject *args)
     }
     if (failed) {
         errno = sink.error ? sink.error : EIO;
-        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
     }
 done:
     png_destroy_write_struct(&png, &info);

@@ -69,7 +69,7 @@ class MilkyWay:
 
 
 def smooth_noise(rng: np.random.Generator, width: float) -> np.ndarray:
-    """Return noise with mean 0 and deviation 1 in half degrees of longitude and latitude, `width` of them smooth."""
+    """Return noise of mean 0 and deviation 1 over the sphere, smooth over `width` half degrees."""
     field = gaussian_filter(rng.standard_normal((721, 361)), width, mode=("wrap", "nearest"))
     return (field - field.mean()) / field.std()
 

@@ -26,7 +26,7 @@ class Observer:
         )
 
     def project(self, directions: np.ndarray) -> np.ndarray:
-        """Return (x, y) for unit vectors: the horizon is the unit circle, east is left, as seen looking up."""
+        """Return (x, y) for unit vectors: the horizon is the unit circle, east is on the left."""
         west, north, up = np.moveaxis(directions @ self.axes().T, -1, 0)
         return np.stack([west, north], axis=-1) / np.clip(1 + up, 1e-3, None)[..., None]
 
