@@ -130,15 +130,18 @@ check() {
 check_static() {
     check 'ruff check' ruff check --quiet .
     check 'ruff format --check' ruff format --quiet --check .
-    if [ -d src/venvpkg ]; then
-        check 'mypy --strict' mypy --strict --no-error-summary
-    fi
+    check 'mypy --strict' mypy --strict --no-error-summary
     # shellcheck disable=SC2046 # no path here has a space
     check 'shellcheck' shellcheck $(find tests examples .ci -name '*.sh' -o -path '.ci/run')
-    if [ -d src/perl ]; then
-        # shellcheck disable=SC2046
-        check 'podchecker' podchecker -warnings $(find src/perl/bin -type f) 2>"$work/pod" || cat "$work/pod"
-    fi
+    # shellcheck disable=SC2046
+    check 'podchecker' check_pod $(find docs src/perl/bin -type f -name '*.pod' -o -type f -path 'src/perl/bin/*')
+}
+
+check_pod() {
+    podchecker -warnings "$@" >"$work/pod" 2>&1 || {
+        cat "$work/pod"
+        return 1
+    }
 }
 
 # The package layer mounts and changes root, so a user runs it through sudo, which clears variables.
