@@ -52,7 +52,8 @@ def module_files() -> dict[str, str]:
     names: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        if isinstance(place, str):
+        # This program is no part of the environment.
+        if isinstance(place, str) and name != "__main__":
             names[name] = place
     return names
 

@@ -1,0 +1,79 @@
+"""The shape of the house: which module may import which."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
+
+FLOORS = (
+    {"errors"},
+    {"control", "elf", "keys", "log", "process", "report", "scratch", "tree"},
+    {"distributions", "locks", "spec", "system"},
+    {"builddeps", "interpreter"},
+    {"plan"},
+    {"bytecode", "installers", "maintscripts", "relocate", "shlibs", "stdlib"},
+    {"smoke", "stage", "verify"},
+    {"depends"},
+    {"debhelper"},
+    {"manifest"},
+    {"pipeline"},
+    {"cli"},
+    {"__main__"},
+)
+LEVEL = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of venvpkg that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "venvpkg":
+                found |= {alias.name for alias in node.names}
+            elif node.module.startswith("venvpkg."):
+                found.add(node.module.split(".")[1])
+    return found - {"__version__"}
+
+
+def modules() -> list[Path]:
+    """Every module but the package itself."""
+    return sorted(p for p in SOURCE.glob("*.py") if p.stem != "__init__")
+
+
+def test_every_module_has_a_floor() -> None:
+    """A new room is given a place before it is built."""
+    assert {p.stem for p in modules()} == set(LEVEL)
+
+
+def test_a_module_imports_from_lower_floors_alone() -> None:
+    """Neither from above nor from a neighbour."""
+    wrong = [
+        f"{path.stem} imports {name}"
+        for path in modules()
+        for name in imports(path)
+        if LEVEL[name] >= LEVEL[path.stem]
+    ]
+    assert wrong == []
+
+
+def test_programs_that_run_inside_import_nothing_of_ours() -> None:
+    """The packaged interpreter has no venvpkg."""
+    assert [p.name for p in (SOURCE / "inside").glob("*.py") if imports(p)] == []
+
+
+def test_one_library_lives_in_one_room() -> None:
+    """click in cli, jinja2 in maintscripts, pyelftools in elf, subprocess in process."""
+    homes = {"click": {"cli"}, "jinja2": {"maintscripts"}, "elftools": {"elf"}, "subprocess": {"process"}}
+    wrong = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            wrong += [
+                f"{path.stem} imports {n}"
+                for n in names
+                if n.split(".")[0] in homes and path.stem not in homes[n.split(".")[0]]
+            ]
+    assert wrong == []
