@@ -550,7 +550,7 @@ class Root:
 
     def apt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run apt-get without questions; an index that has gone stale is brought up to date once."""
-        command = ["apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", *arguments]
+        command = ["apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", *arguments]
         with locked(self.base.cache / f"archives-{self.suite}.lock"):
             done = self.run(command, check=False)
             if done.returncode != 0 and re.search(r"404|Unable to fetch|Hash Sum", done.stdout):
