@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BACKEND = '''\
-"""A PEP 517 backend that needs nothing but the standard library, so that no index is asked."""
+import backend
 
-import base64, hashlib, tomllib, zipfile
-from pathlib import Path
-
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    name = project["name"].replace("-", "_")
-    stem = f"{name}-{project['version']}"
-    info = f"{stem}.dist-info"
-    files = [path for path in sorted(Path(name).rglob("*")) if path.is_file() and path.suffix != ".pyc"]
-    members = {str(path): path.read_bytes() for path in files}
-    lines = ["Metadata-Version: 2.1", f"Name: {project['name']}", f"Version: {project['version']}"]
-    lines += [f"Requires-Dist: {requirement}" for requirement in project.get("dependencies", [])]
-    for extra, requirements in project.get("optional-dependencies", {}).items():
-        lines += [f"Provides-Extra: {extra}"]
-        lines += [f"Requires-Dist: {requirement}; extra == '{extra}'" for requirement in requirements]
-    members[f"{info}/METADATA"] = "\\n".join([*lines, ""]).encode()
-    wheel = ["Wheel-Version: 1.0", "Generator: backend", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
-    members[f"{info}/WHEEL"] = "\\n".join(wheel).encode()
-    scripts = [f"{key} = {value}" for key, value in project.get("scripts", {}).items()]
-    members[f"{info}/entry_points.txt"] = "\\n".join(["[console_scripts]", *scripts, ""]).encode()
-    record = []
-    for path, data in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        record.append(f"{path},sha256={digest},{len(data)}")
-    members[f"{info}/RECORD"] = "\\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-    file = f"{stem}-py3-none-any.whl"
-    with zipfile.ZipFile(Path(wheel_directory) / file, "w") as wheel:
-        for path, data in members.items():
-            # A fixed date: the same project gives the same wheel.
-            wheel.writestr(zipfile.ZipInfo(path), data)
-    return file
-'''
+# The backend is a file of its own, which a project takes along and tests import to make wheels.
+BACKEND = Path(backend.__file__).read_text()
 
 
 @dataclass(kw_only=True)
@@ -60,6 +28,10 @@ class Project:
     """`[project] dependencies`."""
     config: str = ""
     """The lines of `[tool.venvpkg]`."""
+    wheels: Sequence[tuple[str, bytes]] = ()
+    """Wheels, as `backend.pack` returns them; the project is installed with them and no index."""
+    link: list[str] = field(default_factory=list)
+    """What gcc is given to link extension modules: every .c file of the import package becomes one."""
     architecture: str = "any"
     compat: int = 13
     build_depends: list[str] = field(default_factory=list)
@@ -100,6 +72,7 @@ class Project:
             "debian/rules": f"#!/usr/bin/make -f\n%:\n\tdh $@\n\n{self.rules}",
             "debian/changelog": self._changelog(),
             "debian/source/format": "3.0 (native)\n",
+            **{f"wheels/{name}": data for name, data in self.wheels},
         }
 
     def _pyproject(self) -> str:
@@ -117,7 +90,11 @@ class Project:
             [project.scripts]
             {self.name} = "{self.module}.__main__:main"
             """)
-        return head + (f"\n[tool.venvpkg]\n{self.config}\n" if self.config else "")
+        config = self.config
+        if self.wheels:
+            config = f'find-links = ["wheels"]\nno-index = true\n{config}'
+        head += f"\n[tool.backend]\nlink = {self.link!r}\n" if self.link else ""
+        return head + (f"\n[tool.venvpkg]\n{config}\n" if config else "")
 
     def _main(self) -> str:
         return textwrap.dedent(f"""\

@@ -53,7 +53,7 @@ class Installer(Protocol):
         """Return the command; it holds no URL, which may hold a password that ``ps`` would show."""
         ...
 
-    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment to run it in, indexes included."""
         ...
 
@@ -75,10 +75,13 @@ class Uv:
         words += [] if spec.build_isolation else ["--no-build-isolation"]
         return words + _common(spec, request)
 
-    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return uv's variables: what the specification says, else UV_*, else what pip is set to."""
         made = python_environment(environ)
         for name, value in read_pip_settings(environ).items():
+            # uv wants every constraint pinned in its hash mode, where pins leave nothing to constrain.
+            if name == "constraint" and install.hashes:
+                continue
             if name in UV_NAMES and not made.get(UV_NAMES[name]):
                 words = [w for w in value.split() if name != "find-links" or "://" in w or Path(w).exists()]
                 if words:
@@ -124,7 +127,7 @@ class Pip:
             )
         return words + _common(spec, request)
 
-    def environment(self, spec: Spec, environ: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return pip's variables: what the specification says, over what the machine is set to."""
         made = python_environment(environ)
         if spec.index_url:

@@ -77,9 +77,10 @@ def render_launcher(plan: Plan, name: str) -> str:
     return _environment().get_template("launcher.sh.j2").render(_values(plan), name=name)
 
 
-def render_overrides(plan: Plan, tags: dict[str, str]) -> str:
-    """Return a lintian overrides file: reasons, and the tags that they explain."""
-    return _environment().get_template("lintian-overrides.j2").render(_values(plan), tags=tags)
+def render_overrides(plan: Plan, exposed: tuple[str, ...]) -> str:
+    """Return lintian overrides with their reasons, for what an environment is by its nature."""
+    template = _environment().get_template("lintian-overrides.j2")
+    return template.render(_values(plan), exposed=exposed, compression=plan.spec.compression)
 
 
 def _values(plan: Plan) -> dict[str, object]:

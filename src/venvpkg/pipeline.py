@@ -23,7 +23,17 @@ from venvpkg.report import Report
 from venvpkg.shlibs import read_elves
 from venvpkg.smoke import require_passed, run_smoke
 from venvpkg.spec import Spec, read_configuration, read_options, read_variables, select_packages
-from venvpkg.stage import apply, bring_back, expose, normalise_modes, populate, prune, put_in_place
+from venvpkg.stage import (
+    apply,
+    bring_back,
+    explain_to_lintian,
+    expose,
+    exposed_names,
+    normalise_modes,
+    populate,
+    prune,
+    put_in_place,
+)
 from venvpkg.tree import Tree
 from venvpkg.verify import gather, verify
 
@@ -94,6 +104,7 @@ def settle(call: Call, world: World) -> Answer:
             details += needs.describe()
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.package], needs)]:
             note(text)
+        explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(Tree.from_dir(plan.stage)), plan.stage)
     return answer

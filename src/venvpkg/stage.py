@@ -16,7 +16,7 @@ from venvpkg.control import read_upstream_version
 from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.errors import VenvpkgError
 from venvpkg.installers import Installer, Request, explain_failure
-from venvpkg.maintscripts import render_launcher
+from venvpkg.maintscripts import render_launcher, render_overrides
 from venvpkg.plan import Install, Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.relocate import Edit
@@ -28,6 +28,7 @@ from venvpkg.tree import Tree
 MARKER = ".venvpkg-before"
 # uv's notes on its own cache hold times, and its lock has done its work.
 NOTES = ("uv_cache.json", "uv_build.json")
+BIN = PurePosixPath("bin")
 VERSION_VARIABLES = (
     "SETUPTOOLS_SCM_PRETEND_VERSION",
     "PDM_BUILD_SCM_VERSION",
@@ -60,8 +61,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
     make_environment(plan, run, environ)
     project = ""
     with scratch_folder() as scratch:
-        env = {**installer.environment(plan.spec, environ), "TMPDIR": str(scratch)}
-        env |= compiler_flags(environ, scratch)
+        env = {"TMPDIR": str(scratch), **compiler_flags(environ, scratch)}
         if not _can_cache(environ):
             env |= {"UV_CACHE_DIR": str(scratch / "cache"), "PIP_NO_CACHE_DIR": "1"}
         if plan.spec.project is not None:
@@ -70,7 +70,8 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         for number, install in enumerate(plan.installs):
             request = _request(plan, install, scratch, number)
             try:
-                run(installer.command(plan.spec, request), env=env, cwd=plan.spec.source)
+                settings = installer.environment(plan.spec, install, environ) | env
+                run(installer.command(plan.spec, request), env=settings, cwd=plan.spec.source)
             except VenvpkgError as error:
                 raise explain_failure(error, installer, install) from error
         tree = Tree.from_dir(plan.workshop)
@@ -326,23 +327,21 @@ def normalise_modes(folder: Path) -> None:
         os.chown(folder, 0, 0)
 
 
-def expose(plan: Plan, tree: Tree, distributions: Sequence[Distribution], project: str) -> tuple[str, ...]:
+def expose(plan: Plan, tree: Tree, distributions: Sequence[Distribution], project: str) -> None:
     """Put launchers for entry points into /usr/bin, with their man pages and completions.
-
-    Returns:
-        The names of the entry points.
 
     Raises:
         VenvpkgError: ``expose-not-found``.
     """
-    of_project = [name for d in distributions if d.name == project for name in d.scripts]
-    wanted = sorted(of_project) if plan.spec.expose == ("all",) else list(plan.spec.expose)
+    wanted = exposed_names(plan, distributions, project)
     missing = [name for name in wanted if PurePosixPath("bin", name) not in tree]
     if missing:
         raise VenvpkgError(
             code="expose-not-found",
             message=f"expose names what the environment has not: {', '.join(missing)}.",
-            causes=[f"The project's entry points are: {', '.join(sorted(of_project)) or 'none'}."],
+            causes=[
+                f"Its programs are: {', '.join(sorted(e.path.name for e in tree.below(BIN))) or 'none'}."
+            ],
             hint='Correct the key expose, or write expose = "all".',
         )
     for name in wanted:
@@ -351,7 +350,25 @@ def expose(plan: Plan, tree: Tree, distributions: Sequence[Distribution], projec
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             target.chmod(mode)
-    return tuple(wanted)
+
+
+def exposed_names(plan: Plan, distributions: Sequence[Distribution], project: str) -> tuple[str, ...]:
+    """Return the entry points that go onto PATH."""
+    if plan.spec.expose != ("all",):
+        return plan.spec.expose
+    return tuple(sorted(name for d in distributions if d.name == project for name in d.scripts))
+
+
+def explain_to_lintian(plan: Plan, exposed: tuple[str, ...]) -> None:
+    """Add our lintian overrides to those that dh_lintian took from the project."""
+    text = render_overrides(plan, exposed)
+    path = plan.package_root / "usr" / "share" / "lintian" / "overrides" / plan.spec.package
+    present = path.read_text(encoding="utf-8") if path.exists() else ""
+    if text not in present:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(present + text, encoding="utf-8")
+        path.chmod(0o644)
 
 
 def _exposed_files(plan: Plan, tree: Tree, name: str) -> Iterator[tuple[str, bytes, int]]:

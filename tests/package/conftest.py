@@ -16,6 +16,7 @@ from debian.deb822 import Deb822
 
 import roots
 from roots import Base, Root, RootFactory
+from workbench import Bench
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -147,6 +148,27 @@ def builder_base(root_factory: RootFactory, dh_venvpkg_deb: Path) -> Iterator[Ca
 def builder(make_root: Callable[..., Root], builder_base: Callable[[str], Base]) -> Callable[[str], Root]:
     """`builder(suite)`: a fresh root with debhelper, a compiler, python3-dev and dh-venvpkg installed."""
     return lambda suite: make_root(builder_base(suite))
+
+
+@pytest.fixture(scope="session")
+def bench(builder_base: Callable[[str], Base]) -> Iterator[Callable[[str], Bench]]:
+    """`bench(suite)`: one builder that all tests share, for builds in folders of their own."""
+    opened: dict[str, Bench] = {}
+
+    def open_bench(suite: str) -> Bench:
+        if suite not in opened:
+            opened[suite] = Bench(builder_base(suite).open())
+        return opened[suite]
+
+    yield open_bench
+    for each in opened.values():
+        each.root.close()
+
+
+@pytest.fixture
+def server(make_root: Callable[..., Root]) -> Callable[[str], Root]:
+    """`server(suite)`: a fresh root with python3 and nothing else that a minimal system has not."""
+    return lambda suite: make_root(suite, ["python3"])
 
 
 @pytest.fixture(scope="session")
