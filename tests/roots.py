@@ -634,11 +634,6 @@ class Root:
         """What is at every path that `files` lists; times are left out, as reading changes them."""
         return {path: _describe(Path(item.path), contents) for path, item in self._walk((*VOLATILE, *ignore))}
 
-    def snapshot_of(self, folder: str) -> dict[str, Entry]:
-        """What is at every path below one folder, by path relative to it."""
-        top = self.inside(folder)
-        return {str(p.relative_to(top)): _describe(p, contents=True) for p in sorted(top.rglob("*"))}
-
     def _walk(self, ignore: Sequence[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
         cut = {path.rstrip("/") for path in ignore}
         stack = [("", str(self.path))]
@@ -687,6 +682,11 @@ def _describe(path: Path, contents: bool) -> Entry:
         size=size,
         content=content,
     )
+
+
+def snapshot(folder: Path) -> dict[str, Entry]:
+    """What is at every path below a folder, by path relative to it."""
+    return {str(path.relative_to(folder)): _describe(path, contents=True) for path in folder.rglob("*")}
 
 
 def difference(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, str]:

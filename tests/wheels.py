@@ -128,7 +128,7 @@ def write_sdist(
 
 
 def write_extension(folder: Path, name: str, python: Path, *, flags: Sequence[str] = ()) -> Path:
-    """Compile a module for ``python`` and write a wheel with a plain platform tag, as a local build has it."""
+    """Compile a module for ``python``; its wheel has a plain platform tag, as a local build gives it."""
     module = module_of(name)
     probe = (
         "import sys, sysconfig; print(sys.version_info[1], sysconfig.get_path('include'), "

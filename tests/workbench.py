@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
 from backend import pack
 from projects import Project
-from roots import Entry, Root
+from roots import CommandFailed, Root
 
 NATIVE = """\
 #include <Python.h>
@@ -30,12 +32,52 @@ all: tool
 tool: tool.c
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<
 install:
-	install -D tool $(DESTDIR)/usr/bin/demo-tool
+	install -D tool "$(DESTDIR)/usr/bin/demo-tool"
 clean:
 	rm -f tool
 """
 MANUAL = ".TH DEMO-TOOL 1\n.SH NAME\ndemo-tool \\- says its name\n"
 BIG = "A line of a text that is longer than what dh_compress leaves alone.\n" * 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A project and how to build it."""
+
+    project: Project
+    command: str = "debian/rules binary"
+    at: str = ""
+    """The name of the source folder, where that matters."""
+    user: str = ""
+    """Who builds; root unless told."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What came of a recipe."""
+
+    folder: Path
+    """The source folder, as a path of the machine."""
+    status: int
+    log: str
+
+    @property
+    def debs(self) -> dict[str, Path]:
+        """The packages beside the source folder, by name of the binary package."""
+        if self.status != 0:
+            raise CommandFailed([str(self.folder)], CompletedProcess([], self.status, self.log))
+        beside = sorted(self.folder.parent.iterdir())
+        return {p.name.split("_")[0]: p for p in beside if p.suffix in (".deb", ".ddeb")}
+
+    def deb(self, name: str = "demo") -> Path:
+        """One package."""
+        return self.debs[name]
+
+    def error(self) -> str:
+        """What the build said, where it had to fail."""
+        assert self.status != 0, self.log
+        return self.log
 
 
 @dataclass
@@ -53,49 +95,41 @@ class Bench:
         return folder
 
     def run(
-        self,
-        folder: str,
-        command: str,
-        *,
-        env: Mapping[str, str | None] | None = None,
-        user: str | None = None,
-    ) -> str:
-        """Run a command in a project's folder, and return what it printed."""
-        if user:
-            self.root.run(["chown", "-R", f"{user}:", str(Path(folder).parent)])
-        return self.root.run(command, cwd=folder, network=False, env=env, user=user).stdout
-
-    def fail(
-        self, folder: str, command: str = "debian/rules binary", env: Mapping[str, str | None] | None = None
+        self, folder: str, command: str, *, env: Mapping[str, str | None] | None = None
     ) -> CompletedProcess[str]:
-        """Run a command that may fail, and return what came of it."""
+        """Run a command in a project's folder, and return what came of it."""
         return self.root.run(command, cwd=folder, network=False, env=env, check=False)
 
-    def build(
-        self,
-        project: Project,
-        command: str = "debian/rules binary",
-        *,
-        env: Mapping[str, str | None] | None = None,
-        user: str | None = None,
-    ) -> Path:
-        """Build a project, and return the .deb of the binary package that is named like it."""
-        folder = self.write(project)
-        self.run(folder, command, env=env, user=user)
-        return self.debs(folder)[project.name]
+    def build(self, project: Project, command: str = "debian/rules binary", **env: str) -> Built:
+        """Build one project."""
+        return self.build_all({"": Recipe(project=project, command=command, env=env)})[""]
 
-    def debs(self, folder: str) -> dict[str, Path]:
-        """The packages beside a project's folder, by name of the binary package."""
-        beside = self.root.inside(folder).parent
-        return {p.name.split("_")[0]: p for p in sorted(beside.iterdir()) if p.suffix in (".deb", ".ddeb")}
-
-    def packages(self, folder: str) -> dict[str, bytes]:
-        """Their bytes."""
-        return {name: path.read_bytes() for name, path in self.debs(folder).items()}
-
-    def tree(self, folder: str) -> dict[str, Entry]:
-        """What is in a project's folder."""
-        return self.root.snapshot_of(folder)
+    def build_all(self, recipes: Mapping[str, Recipe]) -> dict[str, Built]:
+        """Build several projects, as many at a time as there are cores."""
+        folders = {name: self.write(recipe.project, recipe.at) for name, recipe in recipes.items()}
+        for name, recipe in recipes.items():
+            folder = shlex.quote(folders[name])
+            lines = [f"cd {folder} || exit"]
+            lines += [f"export {key}={shlex.quote(value)}" for key, value in recipe.env.items()]
+            script = self.root.inside(folders[name]).parent / "script"
+            script.write_text("\n".join([*lines, recipe.command]) + "\n")
+            run = f"sh {script.name} >log 2>&1"
+            if recipe.user:
+                account = f"--reuid={recipe.user} --regid={recipe.user} --init-groups"
+                run = f"chown -R {recipe.user}: . && env -u PIP_CACHE_DIR -u UV_CACHE_DIR HOME=/home/{recipe.user} setpriv {account} {run}"
+            (script.parent / "run").write_text(
+                f"cd {shlex.quote(str(Path(folders[name]).parent))}\n{run}\necho $? >status\n"
+            )
+        runs = "\n".join(str(Path(folder).parent / "run") for folder in folders.values())
+        jobs = len(os.sched_getaffinity(0))
+        self.root.run(["xargs", f"-P{jobs}", "-n1", "sh"], stdin=runs, network=False)
+        built = {}
+        for name, folder in folders.items():
+            top = self.root.inside(folder)
+            status = int((top.parent / "status").read_text())
+            log = (top.parent / "log").read_text(errors="replace")
+            built[name] = Built(folder=top, status=status, log=log)
+        return built
 
 
 def odd_library(soname: str) -> bytes:

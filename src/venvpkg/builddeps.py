@@ -1,6 +1,7 @@
 """System build dependencies, from the declared list."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from venvpkg.process import Runner
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 
+# How Debian packages a thing is not what building it takes; and in debian/control a dh-sequence would
+# switch on an add-on, a second debhelper-compat would stop debhelper.
+PACKAGING = re.compile(r"(debhelper|debhelper-compat|dh-[a-z0-9+.-]+)\b")
 APT_FOLDER = Path("/etc/apt")
 
 
@@ -40,25 +44,25 @@ class Wanted:
 
 def find_missing(relations: Sequence[str], run: Runner) -> tuple[str, ...]:
     """Return the clauses that the installed packages do not satisfy, from dpkg-checkbuilddeps(1)."""
-    if not relations:
+    if not relations or _is_satisfied(format_relations(relations), run):
         return ()
+    return tuple(relation for relation in relations if not _is_satisfied(relation, run))
+
+
+def _is_satisfied(relations: str, run: Runner) -> bool:
     with scratch_folder() as folder:
         # It wants a control file, though every field of interest is given on the command line.
         control = folder / "control"
         control.write_text("Source: x\nMaintainer: x <x@example.org>\n", encoding="utf-8")
-        missing = []
-        for relation in relations:
-            answer = run(["dpkg-checkbuilddeps", "-I", "-d", relation, "-c", "", control], check=False)
-            if answer.returncode == 1:
-                missing.append(relation)
-            elif answer.returncode != 0:
-                raise VenvpkgError(
-                    code="relation-invalid",
-                    message=f"dpkg-checkbuilddeps does not understand {relation!r}.",
-                    causes=answer.tail,
-                    hint="Write it as Build-Depends in debian/control has it (Policy §7.1).",
-                )
-    return tuple(missing)
+        answer = run(["dpkg-checkbuilddeps", "-I", "-d", relations, "-c", "", control], check=False)
+    if answer.returncode not in (0, 1):
+        raise VenvpkgError(
+            code="relation-invalid",
+            message=f"dpkg-checkbuilddeps does not understand {relations!r}.",
+            causes=answer.tail,
+            hint="Write it as Build-Depends in debian/control has it (Policy §7.1).",
+        )
+    return answer.returncode == 0
 
 
 def apt_line(missing: Sequence[str]) -> str:
@@ -112,7 +116,7 @@ def _normal(relation: str) -> str:
 
 
 def expand_sources(sources: Sequence[str], run: Runner) -> tuple[str, ...]:
-    """Return the Build-Depends of Debian source packages, clause by clause.
+    """Return the Build-Depends of Debian source packages, clause by clause, without debhelper's own.
 
     Raises:
         VenvpkgError: ``source-not-found``, ``apt-failed``.
@@ -135,7 +139,7 @@ def expand_sources(sources: Sequence[str], run: Runner) -> tuple[str, ...]:
             fields = ("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep")
             for field in fields:
                 clauses += [" ".join(c.split()) for c in newest.get(field, "").split(",") if c.strip()]
-    return tuple(dict.fromkeys(clauses))
+    return tuple(clause for clause in dict.fromkeys(clauses) if not PACKAGING.match(clause))
 
 
 @contextmanager

@@ -31,7 +31,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except VenvpkgError as error:
             click.echo(str(error), err=True)
             sys.exit(EXIT_KNOWN)
-        except (click.exceptions.ClickException, click.exceptions.Exit, click.exceptions.Abort):
+        except (
+            click.exceptions.ClickException,
+            click.exceptions.Exit,
+            click.exceptions.Abort,
+            BrokenPipeError,
+        ):
             raise
         except OSError as error:
             # A full disk or a read-only tree is the user's to mend, wherever it was met.
@@ -87,19 +92,13 @@ def build_depends(wants_install: bool, write_control: bool, folder: Path) -> Non
     source = folder.resolve()
     wanted = builddeps.Wanted.of(_specs(source))
     control = source / "debian" / "control"
+    expanded = builddeps.expand_sources(wanted.sources, run) if wanted.sources else ()
+    relations = (*wanted.relations, *expanded)
     if write_control:
-        relations = (
-            (*wanted.relations, *builddeps.expand_sources(wanted.sources, run))
-            if wanted.sources
-            else wanted.relations
-        )
         added = builddeps.write_control(relations, control)
         click.echo("\n".join(f"added to {control}: {r}" for r in added) or f"{control} has them all")
     if wants_install:
         builddeps.install(wanted, run, environ, sudo=True)
-    relations = wanted.relations
-    if wanted.sources and not (write_control or wants_install):
-        relations = (*relations, *builddeps.expand_sources(wanted.sources, run))
     missing = builddeps.find_missing(relations, run)
     for relation in relations:
         click.echo(f"{relation}{'  (missing)' if relation in missing else ''}")

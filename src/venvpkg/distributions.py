@@ -79,14 +79,22 @@ class Distribution:
 
 def read_distributions(tree: Tree) -> tuple[Distribution, ...]:
     """Return the distributions of a tree, by name."""
-    folders = sorted(
-        {
-            e.path.parent
-            for e in tree.files()
-            if e.path.name == "METADATA" and e.path.parent.suffix == ".dist-info"
-        }
-    )
-    return tuple(sorted((_read(tree, folder) for folder in folders), key=lambda d: d.name))
+    return tuple(sorted((_read(tree, folder) for folder in find_folders(tree)), key=lambda d: d.name))
+
+
+def find_folders(tree: Tree) -> tuple[PurePosixPath, ...]:
+    """Return the .dist-info folders of what is installed.
+
+    One deeper inside site-packages came with what a distribution vendors (setuptools/_vendor), and is a
+    file of that distribution like any other.
+    """
+    found = {
+        e.path.parent
+        for e in tree.files()
+        if e.path.name == "METADATA" and e.path.parent.suffix == ".dist-info"
+    }
+    sites = {folder.parent for folder in found}
+    return tuple(sorted(f for f in found if not any(above in sites for above in f.parent.parents)))
 
 
 def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
@@ -106,7 +114,7 @@ def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
 def text_of(tree: Tree, path: PurePosixPath) -> str:
     """Return a file's text, or an empty one where it is not there."""
     entry = tree.get(path)
-    return entry.load().decode("utf-8", "replace") if entry and entry.kind == "file" else ""
+    return entry.load().decode("utf-8", "surrogateescape") if entry and entry.kind == "file" else ""
 
 
 def _headers(tree: Tree, path: PurePosixPath) -> Message:
@@ -131,7 +139,7 @@ def read_record(text: str) -> list[Row]:
     """Return the rows of a RECORD: path, hash, size (PEP 376)."""
     return [
         (row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "")
-        for row in csv.reader(text.splitlines())
+        for row in csv.reader(io.StringIO(text, newline=""))
         if row
     ]
 

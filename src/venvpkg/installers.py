@@ -39,6 +39,10 @@ class Request:
     """Requirements files."""
     project: str = ""
     """Folder of the exported project, with its extras: ``/tmp/x/source[web]``."""
+    downloads: Path
+    """Where :meth:`Installer.fetch` puts files."""
+    archives: tuple[Path, ...] = ()
+    """What it put there; these are then installed instead of the requirements files."""
 
 
 class Installer(Protocol):
@@ -47,6 +51,10 @@ class Installer(Protocol):
     @property
     def title(self) -> str:
         """Return name and version, ``uv 0.9.1``."""
+        ...
+
+    def fetch(self, spec: Spec, request: Request) -> list[str] | None:
+        """Return a command that has to fetch the archives of a request first, if there is one."""
         ...
 
     def command(self, spec: Spec, request: Request) -> list[str]:
@@ -64,6 +72,9 @@ class Uv:
 
     program: str
     title: str = "uv"
+
+    def fetch(self, spec: Spec, request: Request) -> None:
+        """Return nothing: uv hands settings to what a requirements file names."""
 
     def command(self, spec: Spec, request: Request) -> list[str]:
         """Return ``uv pip install …``."""
@@ -109,15 +120,31 @@ class Pip:
     title: str = "pip"
     version: tuple[int, ...] = field(default=(0,))
 
-    def command(self, spec: Spec, request: Request) -> list[str]:
-        """Return ``python3 -m pip --python … install …``."""
-        words = [str(self.python), "-m", "pip", "--python", str(request.python), "install"]
-        words += ["--no-compile", "--no-warn-script-location", "--no-input", "--disable-pip-version-check"]
-        words += ["--progress-bar", "off"]
+    def fetch(self, spec: Spec, request: Request) -> list[str] | None:
+        """Return ``pip download`` for requirements with settings of their own.
+
+        pip hands ``--config-settings`` to what its command line names, and not to a requirements file's
+        lines, which alone can have hashes. So the file is fetched, and checked, by its line, and then named.
+        """
+        if not request.install.settings or not request.files:
+            return None
+        hashes = ["--require-hashes"] if request.install.hashes else []
+        files = [w for path in request.files for w in ("-r", str(path))]
+        constraints = [w for path in request.install.constraints for w in ("-c", str(path))]
+        words = ["download", "--no-deps", "--dest", str(request.downloads), *hashes, *constraints, *files]
+        return self._words(spec, request, words)
+
+    def _words(self, spec: Spec, request: Request, words: list[str]) -> list[str]:
+        words = [str(self.python), "-m", "pip", "--python", str(request.python), *words]
+        words += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
         words += ["--no-binary", ",".join(spec.no_binary)] if spec.no_binary else []
         words += ["--only-binary", ",".join(spec.only_binary)] if spec.only_binary else []
         words += ["--no-index"] if spec.no_index else []
-        words += [] if spec.build_isolation else ["--no-build-isolation"]
+        return words + ([] if spec.build_isolation else ["--no-build-isolation"])
+
+    def command(self, spec: Spec, request: Request) -> list[str]:
+        """Return ``python3 -m pip --python … install …``."""
+        words = self._words(spec, request, ["install", "--no-compile", "--no-warn-script-location"])
         repeated = [k for k, v in (request.install.settings or {}).items() if len(v) > 1]
         if repeated and self.version < (23, 1):
             raise VenvpkgError(
@@ -142,12 +169,14 @@ class Pip:
 def _common(spec: Spec, request: Request) -> list[str]:
     install = request.install
     words = [] if install.dependencies else ["--no-deps"]
-    words += ["--require-hashes"] if install.hashes else []
     for name, values in (install.settings or {}).items():
         words += [w for value in values for w in ("--config-settings", f"{name}={value}")]
+    words += list(spec.installer_args)
+    if request.archives:
+        return words + [str(path) for path in request.archives]
+    words += ["--require-hashes"] if install.hashes else []
     words += [w for path in install.constraints for w in ("-c", str(path))]
     words += [w for path in request.files for w in ("-r", str(path))]
-    words += list(spec.installer_args)
     return words + ([request.project] if request.project else [])
 
 
@@ -221,7 +250,7 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
     causes = [redact(line) for line in error.causes if line.strip()]
     text = "\n".join(causes)
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
-    if re.search(r"do not match the hashes|[Hh]ash mismatch", text):
+    if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
         code, hint = (
             "hash-mismatch",
             "The file is not the one that was pinned: find out why before pinning it anew.",

@@ -36,7 +36,9 @@ def write_manifest(
         "project": state.project,
         "requirements": [
             {
-                "file": str(f.relative_to(plan.spec.source)),
+                "file": str(f.relative_to(plan.spec.source))
+                if f.is_relative_to(plan.spec.source)
+                else f.name,
                 "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),
             }
             for f in plan.requirements.files

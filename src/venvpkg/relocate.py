@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from venvpkg.distributions import Row, format_record, locate, read_record
+from venvpkg.distributions import Row, find_folders, format_record, locate, read_record
 from venvpkg.plan import Move
 from venvpkg.tree import Entry, Tree
 
@@ -29,6 +29,10 @@ WRAPPER = re.compile(
     re.VERBOSE,
 )
 PLAIN = re.compile(rb"#![ \t]*(?P<program>\"[^\"\n]*\"|\S+)[ \t]*(?P<flags>[^\n]*)\n")
+
+
+# What RECORD may use (PEP 376, PEP 427), and this machine computes.
+HASHES = frozenset(name for name in hashlib.algorithms_available if not name.startswith("shake"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,57 +133,107 @@ def relocate_shebang(data: bytes, move: Move, *, hermetic: bool = False) -> byte
 def shebang(program: bytes, flags: bytes) -> bytes:
     """Return a script's first line, or lines that are Python and sh at once where one is too long."""
     words = b" ".join(filter(None, (program, flags)))
-    if len(words) + 2 <= LONGEST_SHEBANG:
+    # The kernel hands all that follows the program over as one word.
+    if len(words) + 2 <= LONGEST_SHEBANG and b" " not in flags:
         return b"#!" + words + b"\n"
     return b"#!/bin/sh\n'''exec' " + words + b' "$0" "$@"\n' + b"' '''\n"
 
 
 def relocate_c_strings(data: bytes, move: Move) -> bytes:
-    """Replace the build path in NUL-terminated strings, filling up with NULs.
+    """Replace the build path in a binary file, filling up with slashes, which a path may have several of.
 
-    Nothing else in the file moves. A string is left as it is where the final path is longer, or where
-    the linker merged another string into its end; check V003 then names the file.
+    Nothing in the file moves, neither a string nor its end: the linker lets a string that ends another
+    one lie in it. The file is left as it is where the final path is longer; check V003 then names it.
     """
     build, final = str(move.build).encode(), str(move.final).encode()
     if len(final) > len(build):
         return data
-    pattern = re.compile(re.escape(build) + GOES_ON + rb"[^\0]*\0")
+    filled = final + b"/" * (len(build) - len(final))
+    return re.sub(re.escape(build) + GOES_ON, lambda _: filled, data)
 
-    def shorten(match: "re.Match[bytes]") -> bytes:
-        text = match[0][:-1].replace(build, final)
-        return text + b"\0" * (len(match[0]) - len(text))
 
-    return pattern.sub(shorten, data)
+# What follows the type byte of a marshalled object (Python/marshal.c): bytes that have a fixed number, or
+# text after its length in one byte or in four, or as many objects as a count says.
+FIXED = {kind: size for kinds, size in ((b"0NFTS.", 0), (b"ir", 4), (b"Ig", 8), (b"y", 16)) for kind in kinds}
+SHORT_TEXT, LONG_TEXT, COUNTED = b"zZf", b"sutaA", b"([<>"
+# A code object of 3.8 to 3.10, and of 3.11 and later: numbers of four bytes, and objects (-1).
+OLD_CODE = (*[4] * 6, *[-1] * 8, 4, -1)
+NEW_CODE = (*[4] * 5, *[-1] * 8, 4, -1, -1)
+MAGIC_38, MAGIC_311 = 3400, 3450
 
 
 def relocate_pyc(data: bytes, move: Move) -> bytes:
-    """Replace the build path at the start of marshalled strings, ``co_filename`` first of all.
+    """Replace the build path in marshalled strings, ``co_filename`` first of all.
 
-    Works on the bytes, so that it does not take the interpreter that wrote them: a string is its type,
-    its length (one byte, or four, little endian) and its text. See Python/marshal.c.
+    Works on the bytes, so that it does not take the interpreter that wrote them. What is not understood
+    is left as it is; check V002 then names the file.
     """
-    build, final = str(move.build).encode(), str(move.final).encode()
-    out, done = bytearray(), 0
-    for match in re.finditer(re.escape(build) + GOES_ON, data):
-        start = match.start()
-        short, long = data[start - 2] & 0x7F, data[start - 5] & 0x7F
-        length = struct.unpack_from("<I", data, start - 4)[0]
-        if long in b"aAuts" and len(build) <= length <= len(data) - start:
-            header, size = start - 5, length
-        elif short in b"zZ" and data[start - 1] >= len(build):
-            header, size = start - 2, data[start - 1]
-        else:
+    magic = int.from_bytes(data[:2], "little")
+    if magic < MAGIC_38:
+        return data
+    try:
+        return _relocate_marshal(data, move, NEW_CODE if magic >= MAGIC_311 else OLD_CODE)
+    except (IndexError, struct.error, KeyError):
+        return data
+
+
+def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
+    pattern = re.compile(re.escape(str(move.build).encode()) + GOES_ON)
+    final = str(move.final).encode()
+    out, done, at = bytearray(), 0, 16
+    # What is still to come, last first: a number of bytes, or an object (-1), or a dictionary's rest (-2).
+    waiting = [-1]
+    while waiting:
+        expected = waiting.pop()
+        if expected >= 0:
+            at += expected
             continue
-        text = data[start : start + size].replace(build, final)
-        kind, flag = data[header] & 0x7F, data[header] & 0x80
-        out += data[done:header]
-        if kind in b"zZ" and len(text) < 256:
-            out += bytes((kind | flag, len(text))) + text
+        start, kind = at, data[at] & 0x7F
+        at += 1
+        if expected == -2 and kind != ord("0"):
+            waiting += [-2, -1]
+        if kind in FIXED:
+            at += FIXED[kind]
+        elif kind in SHORT_TEXT or kind in LONG_TEXT:
+            width = 1 if kind in SHORT_TEXT else 4
+            body = at + width
+            at = body + int.from_bytes(data[at:body], "little")
+            text = data[body:at]
+            moved = pattern.sub(lambda _: final, text)
+            if moved != text:
+                out += data[done:start] + _marshal_text(kind, data[start] & 0x80, moved)
+                done = at
+        elif kind == ord("l"):
+            at += 4 + 2 * abs(struct.unpack_from("<i", data, at)[0])
+        elif kind == ord("x"):
+            at += 1 + data[at]
+            at += 1 + data[at]
+        elif kind in COUNTED:
+            waiting += [-1] * struct.unpack_from("<I", data, at)[0]
+            at += 4
         else:
-            kind = {ord("z"): ord("a"), ord("Z"): ord("A")}.get(kind, kind)
-            out += bytes((kind | flag,)) + struct.pack("<I", len(text)) + text
-        done = start + size
+            # A short tuple, a slice, a code object, a dictionary; anything else is not known.
+            waiting += {
+                ord(")"): [-1] * data[at],
+                ord(":"): [-1] * 3,
+                ord("c"): list(reversed(code)),
+                ord("{"): [-2],
+            }[kind]
+            at += kind == ord(")")
+    if at != len(data):
+        raise IndexError(at)
     return bytes(out + data[done:])
+
+
+def _marshal_text(kind: int, flag: int, text: bytes) -> bytes:
+    if kind in b"aAzZ":
+        interned = kind in b"AZ"
+        if not text.isascii():
+            kind = ord("t" if interned else "u")
+        elif kind in b"zZ" and len(text) > 255:
+            kind = ord("A" if interned else "a")
+    length = bytes((len(text),)) if kind in b"zZ" else struct.pack("<I", len(text))
+    return bytes((kind | flag,)) + length + text
 
 
 def names_local_folder(data: bytes) -> bool:
@@ -188,8 +242,11 @@ def names_local_folder(data: bytes) -> bool:
         about = json.loads(data)
     except ValueError:
         return False
-    editable = isinstance(about, dict) and about.get("dir_info", {}).get("editable")
-    return isinstance(about, dict) and str(about.get("url", "")).startswith("file:") and not editable
+    if not isinstance(about, dict):
+        return False
+    folder = about.get("dir_info")
+    editable = isinstance(folder, dict) and folder.get("editable")
+    return str(about.get("url", "")).startswith("file:") and not editable
 
 
 def reconcile_records(tree: Tree) -> tuple[Edit, ...]:
@@ -199,7 +256,8 @@ def reconcile_records(tree: Tree) -> tuple[Edit, ...]:
     stay without. Rows are sorted, so that the same files give the same RECORD.
     """
     edits = []
-    records = [e for e in tree.files() if e.path.name == "RECORD" and e.path.parent.suffix == ".dist-info"]
+    places = (tree.get(folder / "RECORD") for folder in find_folders(tree))
+    records = [entry for entry in places if entry and entry.kind == "file"]
     # hashlib lets go of the interpreter's lock, so two threads hash twice as much.
     with ThreadPoolExecutor(2) as pool:
         for record in records:
@@ -218,10 +276,16 @@ def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row) -> Row | None:
     if not row[1] or entry.kind == "symlink":
         return row
     data = entry.load()
-    return (row[0], record_hash(data, row[1].partition("=")[0]), str(len(data)))
+    algorithm = row[1].partition("=")[0]
+    return (row[0], record_hash(data, algorithm if algorithm in HASHES else "sha256"), str(len(data)))
 
 
 def record_hash(data: bytes, algorithm: str = "sha256") -> str:
-    """Return a hash as RECORD writes it: ``sha256=`` and URL-safe base64 without padding."""
+    """Return a hash as RECORD writes it: ``sha256=`` and URL-safe base64 without padding.
+
+    Args:
+        data: what to hash.
+        algorithm: one of :data:`HASHES`.
+    """
     digest = hashlib.new(algorithm, data).digest()
     return f"{algorithm}={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"

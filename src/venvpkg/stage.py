@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from packaging.version import InvalidVersion, Version
@@ -69,9 +69,14 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
             env |= version_fallback(plan, run, scratch / "source")
         for number, install in enumerate(plan.installs):
             request = _request(plan, install, scratch, number)
+            settings = installer.environment(plan.spec, install, environ) | env
+            fetch, command = installer.fetch(plan.spec, request), installer.command(plan.spec, request)
             try:
-                settings = installer.environment(plan.spec, install, environ) | env
-                run(installer.command(plan.spec, request), env=settings, cwd=plan.spec.source)
+                if fetch:
+                    run(fetch, env=settings, cwd=plan.spec.source)
+                    archives = tuple(sorted(request.downloads.iterdir()))
+                    command = installer.command(plan.spec, replace(request, archives=archives))
+                run(command, env=settings, cwd=plan.spec.source)
             except VenvpkgError as error:
                 raise explain_failure(error, installer, install) from error
         tree = Tree.from_dir(plan.workshop)
@@ -129,6 +134,7 @@ def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Reques
         python=plan.workshop / "bin" / "python",
         files=tuple(files),
         project=f"{scratch / 'source'}{extras}" if install.project else "",
+        downloads=scratch / f"downloads-{number}",
     )
 
 

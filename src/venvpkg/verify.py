@@ -11,7 +11,7 @@ from debian.deb822 import Deb822
 from venvpkg.control import relation_names
 from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
 from venvpkg.elf import MAGIC, Elf
-from venvpkg.relocate import LONGEST_SHEBANG, record_hash
+from venvpkg.relocate import HASHES, LONGEST_SHEBANG, record_hash
 from venvpkg.report import Finding, Report
 from venvpkg.shlibs import External, Link, Missing, link_objects, read_elves
 from venvpkg.system import System
@@ -296,7 +296,9 @@ def _differs(entry: Entry | None, digest: str, size: str) -> str:
         return "is not there"
     if not digest or entry.kind != "file":
         return ""
-    if size and int(size) != entry.size:
+    if size and size != str(entry.size):
         return f"has {entry.size} bytes instead of {size}"
     algorithm = digest.partition("=")[0]
+    if algorithm not in HASHES:
+        return f"has a hash of an unknown kind, {algorithm}"
     return "" if record_hash(entry.load(), algorithm) == digest else "has another hash"

@@ -41,7 +41,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         "wren-scripts",
         files={
-            "wren_scripts/__init__.py": "import sys\n\n\ndef main():\n    print('tool', sys.flags.isolated)\n",
+            "wren_scripts/__init__.py": "import sys\ndef main():\n    print('tool', sys.flags.isolated)\n",
             "wren_scripts-1.0.data/scripts/wren-old": "#!python\nimport wren_scripts\nprint('old')\n",
             "wren_scripts-1.0.data/scripts/wren-sh": "#!/bin/sh\necho sh\n",
             "wren_scripts-1.0.data/data/share/man/man1/wren-tool.1": ".TH WREN-TOOL 1\n",

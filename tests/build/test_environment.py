@@ -165,7 +165,7 @@ def test_every_installed_file_is_in_a_record(finished: Case) -> None:
 
 def test_bytecode_is_unchecked_and_names_the_final_prefix(finished: Case, minor: str) -> None:
     """Hash-based and unchecked: no server compares times, and tracebacks name the server's files."""
-    if importlib.util.MAGIC_NUMBER != magic_of(PYTHON):
+    if magic_of(PYTHON) != importlib.util.MAGIC_NUMBER:
         pytest.skip("the tests run on another Python than the packaged one")
     compiled = [name for name in finished.files() if name.endswith(".pyc")]
     sources = [name for name in finished.files() if name.endswith(".py")]
@@ -202,7 +202,7 @@ def test_distribution_from_an_sdist_was_built(finished: Case) -> None:
 
 
 def test_installers_leave_no_notes_of_their_own(finished: Case) -> None:
-    """uv's cache notes hold times; a lock has done its work."""
+    """Notes on uv's own cache hold times; a lock has done its work."""
     assert not [name for name in finished.files() if re.search(r"uv_(cache|build)\.json|(^|/)\.lock$", name)]
 
 
