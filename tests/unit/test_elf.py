@@ -26,7 +26,7 @@ def test_soname_of_a_library_is_read(objects: Objects) -> None:
 
 def test_needed_libraries_are_read_in_order(objects: Objects) -> None:
     """DT_NEEDED, in the order in which the dynamic linker takes them."""
-    assert read(objects["plain.so"]).needed == ("libprivate.so.1", "libm.so.6")
+    assert read(objects["plain.so"]).needed == ("libprivate.so.1", "libm.so.6", "libc.so.6")
 
 
 def test_folders_of_runpath_are_read_as_written(objects: Objects) -> None:
