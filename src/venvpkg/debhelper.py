@@ -26,6 +26,8 @@ class Call:
     """Each one's package build root, absolute."""
     options: Mapping[str, Sequence[str]]
     """Keys given on the command line, each with its values."""
+    cross: bool = False
+    """The package is for another architecture than that of this machine."""
 
     @classmethod
     def from_json(cls, text: str, source: Path) -> Self:
@@ -35,6 +37,7 @@ class Call:
             packages=tuple(values["packages"]),
             roots={name: source / folder for name, folder in values["roots"].items()},
             options=values.get("options", {}),
+            cross=values.get("cross", False),
         )
 
 
@@ -144,4 +147,19 @@ def require_stage(plan: Plan) -> None:
             message=f"The environment is not in {plan.stage} any more.",
             causes=["A command between dh_venvpkg and this one removed or moved it."],
             hint="Look at override_ and execute_ targets in debian/rules.",
+        )
+
+
+def refuse_cross_build(call: Call) -> None:
+    """Refuse to build for another architecture.
+
+    Raises:
+        VenvpkgError: ``cross-build``.
+    """
+    if call.cross:
+        raise VenvpkgError(
+            code="cross-build",
+            message="A cross build is not there yet.",
+            causes=["The environment's interpreter has to run during the build."],
+            hint="Build on the architecture that the package is for.",
         )

@@ -96,7 +96,8 @@ class Uv:
             if name in UV_NAMES and not made.get(UV_NAMES[name]):
                 words = [w for w in value.split() if name != "find-links" or "://" in w or Path(w).exists()]
                 if words:
-                    made[UV_NAMES[name]] = " ".join(words)
+                    # Of uv's lists this one alone has commas.
+                    made[UV_NAMES[name]] = ("," if name == "find-links" else " ").join(words)
         if "extra-index-url" in read_pip_settings(environ) and not spec.extra_index_url:
             # Indexes that the machine gives to pip are equals to it; uv by itself asks the first only.
             made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
@@ -105,7 +106,7 @@ class Uv:
         if spec.extra_index_url:
             made["UV_INDEX"] = " ".join(spec.extra_index_url)
         if spec.find_links:
-            made["UV_FIND_LINKS"] = " ".join(_absolute(spec, link) for link in spec.find_links)
+            made["UV_FIND_LINKS"] = ",".join(_absolute(spec, link) for link in spec.find_links)
         made.pop("UV_INDEX_URL" if "UV_DEFAULT_INDEX" in made else "", None)
         made["UV_PYTHON_DOWNLOADS"] = "never"
         return made
@@ -181,7 +182,8 @@ def _common(spec: Spec, request: Request) -> list[str]:
 
 
 def _absolute(spec: Spec, link: str) -> str:
-    return link if "://" in link else str(spec.source / link)
+    # As a URL, since pip splits the variable at blanks, and uv at commas.
+    return link if "://" in link else (spec.source / link).as_uri()
 
 
 def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Installer:

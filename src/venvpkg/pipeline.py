@@ -8,7 +8,7 @@ from pathlib import Path
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bytecode import compile_tree
 from venvpkg.control import read_control
-from venvpkg.debhelper import Answer, Call, State, require_stage, write_relations
+from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
 from venvpkg.depends import compute, read_system
 from venvpkg.distributions import read_distributions
 from venvpkg.installers import find_installer
@@ -53,6 +53,7 @@ class World:
 def build(call: Call, world: World) -> Answer:
     """Make the environments of the called packages: dh_venvpkg."""
     answer = Answer()
+    refuse_cross_build(call)
     for spec in read_specs(call, world):
         # What an earlier run handed on must not outlive a failure of this one.
         shutil.rmtree(world.source / STATE / spec.package, ignore_errors=True)

@@ -67,8 +67,10 @@ def _relocate_entry(entry: Entry, move: Move, hermetic: bool) -> Iterator[Edit]:
         if entry.path.name == "direct_url.json" and names_local_folder(data):
             yield Edit(path=entry.path)
             return
+        if entry.path.parts[0] == "bin" and entry.mode & 0o111:
+            data = name_python(data, move)
         moved = relocate_bytes(data, move, hermetic=hermetic, executable=bool(entry.mode & 0o111))
-        if moved != data:
+        if moved != entry.load():
             yield Edit(path=entry.path, data=moved)
 
 
@@ -83,6 +85,17 @@ def relocate_bytes(data: bytes, move: Move, *, hermetic: bool = False, executabl
         return relocate_pyc(data, move) if data[2:4] == b"\r\n" else data
     moved = relocate_text(data, move)
     return relocate_shebang(moved, move, hermetic=hermetic) if script else moved
+
+
+def name_python(data: bytes, move: Move) -> bytes:
+    """Give a program that asks for any Python (``#!/usr/bin/env python3``) the environment's.
+
+    Installers write the first line of the scripts of wheels only where it is ``#!python``; the others
+    would run on whatever is first on PATH, without the environment's modules.
+    """
+    found = re.match(rb"#![ \t]*(?:/usr/bin/env[ \t]+)?(python3?)[ \t]*\n", data)
+    program = f"{move.final}/bin/".encode() + found[1] if found else b""
+    return shebang(program, b"") + data[found.end() :] if found else data
 
 
 @lru_cache(maxsize=8)

@@ -120,7 +120,7 @@ VARIANTS: dict[str, Callable[[], Recipe]] = {
     "umask 027": lambda: Recipe(
         project=mixed(), command="chmod -R g-w,o-rwx . && umask 027 && debian/rules binary"
     ),
-    "user": lambda: Recipe(project=mixed(), user="builder"),
+    "user": lambda: Recipe(project=mixed(), command="dpkg-buildpackage -us -uc -b", user="builder"),
     "fakeroot": lambda: Recipe(
         project=replaced(mixed(), "debian/control", "Rules-Requires-Root: no", "Rules-Requires-Root: binary-targets"),
         command="dpkg-buildpackage -us -uc -b -rfakeroot",

@@ -101,13 +101,12 @@ sub key_options {
 # Run one step for the packages that debhelper acts on, and do what it answers.
 sub run_step {
 	my ($step, $given) = @_;
-	error('a cross build is not there yet: build on the architecture that the package is for')
-		if is_cross_compiling();
 	my %roots = map { $_ => tmpdir($_) } @{$dh{DOPACKAGES}};
 	my $call = JSON::PP->new->canonical->encode({
 		packages => $dh{DOPACKAGES},
 		roots    => \%roots,
 		options  => $given // {},
+		cross    => is_cross_compiling() ? JSON::PP::true : JSON::PP::false,
 	});
 	return if $dh{NO_ACT};
 	$ENV{DH_VERBOSE} = 1 if $dh{VERBOSE};
