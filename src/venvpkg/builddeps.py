@@ -21,6 +21,8 @@ from venvpkg.spec import Spec
 # How Debian packages a thing is not what building it takes; and in debian/control a dh-sequence would
 # switch on an add-on, a second debhelper-compat would stop debhelper.
 PACKAGING = re.compile(r"(debhelper|debhelper-compat|dh-[a-z0-9+.-]+)\b")
+# What apt takes for no (apt-pkg/strutl.cc, StringToBool).
+DISABLED = ("no", "false", "without", "off", "disable", "0")
 APT_FOLDER = Path("/etc/apt")
 
 
@@ -184,15 +186,15 @@ def _read(path: Path) -> str:
 def with_sources_line(text: str) -> str:
     """Return a sources.list(5) file with a ``deb-src`` line for each ``deb`` line."""
     lines = [line.strip() for line in text.splitlines()]
-    binary = [line for line in lines if line.startswith("deb ")]
-    return "\n".join([*binary, *(f"deb-src {line.removeprefix('deb ')}" for line in binary)]) + "\n"
+    binary = [line for line in lines if re.match(r"deb\s", line)]
+    return "\n".join([*binary, *(f"deb-src{line.removeprefix('deb')}" for line in binary)]) + "\n"
 
 
 def with_sources_stanza(text: str) -> str:
     """Return a deb822 .sources file whose stanzas have both types."""
     stanzas = []
     for stanza in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False):
-        if stanza.get("Enabled", "yes").lower() != "no" and "deb" in stanza.get("Types", "").split():
+        if stanza.get("Enabled", "yes").lower() not in DISABLED and "deb" in stanza.get("Types", "").split():
             stanza["Types"] = "deb deb-src"
             stanzas.append(stanza.dump() or "")
     return "\n".join(stanzas)
@@ -259,6 +261,9 @@ def write_control(relations: Sequence[str], path: Path) -> tuple[str, ...]:
     if "Build-Depends" not in source:
         source["Build-Depends"] = format_relations(absent)
     else:
+        written = str(source["Build-Depends"]).rstrip()
+        ended = written.endswith(",")
+        a_line_each = "\n" in written or ended
         with source.as_interpreted_dict_view(LIST_COMMA_SEPARATED_INTERPRETATION)["Build-Depends"] as clauses:
             present = list(clauses)
             for relation in absent:
@@ -266,8 +271,13 @@ def write_control(relations: Sequence[str], path: Path) -> tuple[str, ...]:
                 same = [c for c in present if _head(c) == _head(relation)]
                 if len(same) == 1 and sum(_head(r) == _head(relation) for r in relations) == 1:
                     clauses.replace(same[0], relation)
-                else:
-                    clauses.append(relation)
+                    continue
+                if a_line_each:
+                    if not ended:
+                        clauses.append_separator(space_after_separator=False)
+                    clauses.append_newline()
+                    ended = False
+                clauses.append(relation)
     path.write_text(document.dump(), encoding="utf-8")
     return absent
 

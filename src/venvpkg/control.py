@@ -1,6 +1,6 @@
 """Reads debian/control and debian/changelog."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class Package:
     architecture: str
     """The field as written: ``any``, ``all``, or a list of architectures."""
     fields: dict[str, str]
-    """Every field of the stanza, by its name as written."""
+    """Every field of the stanza, by its name in its usual capitals (Policy §5.1 makes no difference)."""
 
     @property
     def is_arch_all(self) -> bool:
@@ -63,7 +63,7 @@ def read_control(path: Path) -> Control:
         raise VenvpkgError(
             code="control-invalid", message=f"{path} is not UTF-8.", causes=[str(error)]
         ) from None
-    stanzas = [dict(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)]
+    stanzas = [_named(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)]
     if not stanzas or "Source" not in stanzas[0]:
         raise VenvpkgError(
             code="control-invalid",
@@ -83,6 +83,10 @@ def read_control(path: Path) -> Control:
     )
 
 
+def _named(stanza: Mapping[str, str]) -> dict[str, str]:
+    return {"-".join(part.capitalize() for part in name.split("-")): stanza[name] for name in stanza}
+
+
 def read_upstream_version(path: Path) -> str:
     """Return the upstream version of the newest entry of a debian/changelog, without epoch and revision.
 
@@ -92,7 +96,8 @@ def read_upstream_version(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as stream:
             version = Changelog(stream, max_blocks=1).version.upstream_version
-    except (OSError, ChangelogParseError, UnicodeDecodeError, IndexError) as error:
+    except (OSError, ValueError, ChangelogParseError, IndexError, AttributeError) as error:
+        # Where there is no entry, python-debian has an IndexError or no version at all.
         raise VenvpkgError(
             code="changelog-invalid", message=f"Could not read a version from {path}.", causes=[str(error)]
         ) from error
@@ -104,9 +109,9 @@ def relation_names(relations: str) -> list[list[str]]:
 
     The syntax is that of Debian Policy §7.1; versions, architectures and profiles are left out.
     """
-    if not relations.strip():
-        return []
-    parsed = PkgRelation.parse_relations(relations)
+    # A comma may stand at the end, or twice, and python-debian warns of the nothing behind it.
+    clauses = [clause for clause in relations.split(",") if clause.strip()]
+    parsed = PkgRelation.parse_relations(",".join(clauses)) if clauses else []
     return [[str(alternative["name"]) for alternative in clause] for clause in parsed if clause]
 
 

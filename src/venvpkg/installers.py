@@ -11,7 +11,7 @@ from typing import Protocol
 
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Install
-from venvpkg.process import Runner, python_environment
+from venvpkg.process import CommandFailedError, Runner, python_environment
 from venvpkg.spec import Spec
 
 # What pip calls a setting, and the variable under which uv takes the same.
@@ -25,7 +25,6 @@ UV_NAMES = {
     "timeout": "UV_HTTP_TIMEOUT",
     "default-timeout": "UV_HTTP_TIMEOUT",
 }
-SECRET = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +71,8 @@ class Uv:
 
     program: str
     title: str = "uv"
+    pip: Mapping[str, str] = field(default_factory=dict)
+    """What pip is set to on the machine, from :func:`read_pip_settings`."""
 
     def fetch(self, spec: Spec, request: Request) -> None:
         """Return nothing: uv hands settings to what a requirements file names."""
@@ -80,16 +81,26 @@ class Uv:
         """Return ``uv pip install …``."""
         words = [self.program, "pip", "install", "--python", str(request.python), "--link-mode", "copy"]
         words += ["--no-compile-bytecode", "--no-config", "--no-progress"]
-        words += [w for name in spec.no_binary for w in ("--no-binary", name)]
-        words += [w for name in spec.only_binary for w in ("--only-binary", name)]
-        words += ["--no-index"] if spec.no_index else []
+        for option, names in (("no-binary", spec.no_binary), ("only-binary", spec.only_binary)):
+            words += [
+                w
+                for name in names or re.findall(r"[^\s,]+", self.pip.get(option, ""))
+                for w in (f"--{option}", name)
+            ]
+        alone = self.pip.get("no-index", "").lower() in ("1", "true", "yes", "on")
+        words += ["--no-index"] if spec.no_index or (alone and not spec.index_url) else []
         words += [] if spec.build_isolation else ["--no-build-isolation"]
         return words + _common(spec, request)
 
     def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return uv's variables: what the specification says, else UV_*, else what pip is set to."""
         made = python_environment(environ)
-        for name, value in read_pip_settings(environ).items():
+        # They are for another place than the environment that is made here, and clash with our options.
+        for name in ("UV_SYSTEM_PYTHON", "UV_COMPILE_BYTECODE", "UV_MANAGED_PYTHON"):
+            made.pop(name, None)
+        for name, value in self.pip.items():
+            if name == "index-url" and made.get("UV_INDEX_URL"):
+                continue
             # uv wants every constraint pinned in its hash mode, where pins leave nothing to constrain.
             if name == "constraint" and install.hashes:
                 continue
@@ -98,7 +109,7 @@ class Uv:
                 if words:
                     # Of uv's lists this one alone has commas.
                     made[UV_NAMES[name]] = ("," if name == "find-links" else " ").join(words)
-        if "extra-index-url" in read_pip_settings(environ) and not spec.extra_index_url:
+        if "extra-index-url" in self.pip and not spec.extra_index_url:
             # Indexes that the machine gives to pip are equals to it; uv by itself asks the first only.
             made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
         if spec.index_url:
@@ -196,7 +207,7 @@ def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Insta
     if spec.installer in ("auto", "uv") and uv:
         answer = run([uv, "--version"], check=False)
         if answer.returncode == 0:
-            return Uv(program=uv, title=" ".join(answer.stdout.split()[:2]))
+            return Uv(program=uv, title=" ".join(answer.stdout.split()[:2]), pip=read_pip_settings(environ))
     if spec.installer != "uv":
         # Debian's python3-pip belongs to Debian's python3; a pyenv's pip may be another one.
         for python in ("/usr/bin/python3", shutil.which("python3", path=environ.get("PATH"))):
@@ -226,6 +237,8 @@ def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     paths += [Path("/etc/pip.conf"), home / ".pip" / "pip.conf"]
     paths += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"]
     paths += [Path(environ["PIP_CONFIG_FILE"])] if environ.get("PIP_CONFIG_FILE") else []
+    # So pip is told to read none.
+    paths = [] if environ.get("PIP_CONFIG_FILE") == os.devnull else paths
     settings: dict[str, str] = {}
     for path in paths:
         parser = configparser.RawConfigParser()
@@ -242,15 +255,13 @@ def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def redact(text: str) -> str:
-    """Return text without the credentials of the URLs in it."""
-    return SECRET.sub("***@", text)
-
-
 def explain_failure(error: VenvpkgError, installer: Installer, install: Install) -> VenvpkgError:
     """Return the error that an installer's failure is, from the last lines that it wrote."""
-    causes = [redact(line) for line in error.causes if line.strip()]
-    text = "\n".join(causes)
+    lines = error.lines if isinstance(error, CommandFailedError) else error.causes
+    text = "\n".join(lines)
+    # A compiler's own line may stand far above the traceback of what called it.
+    reasons = [line for line in lines if "fatal error:" in line and line not in error.causes]
+    causes = [*reasons[:3], *(line for line in error.causes if line.strip())]
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
         code, hint = (

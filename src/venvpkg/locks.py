@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from venvpkg.errors import VenvpkgError
 
 SEARCHED = ("pylock.toml", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt")
+OPTION = re.compile(r"(--[\w-]+|-\w)[=\s]*(.*)")
 HASH = re.compile(r"\s--hash[= ](\S+)")
 
 
@@ -82,7 +83,7 @@ def read_requirements(files: tuple[Path, ...]) -> Requirements:
 
 
 def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
-    if file in including:
+    if file.resolve() in {f.resolve() for f in including}:
         return []
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -98,11 +99,10 @@ def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
         ) from error
     pins = []
     for number, line in logical_lines(text):
-        option, _, value = line.partition(" ")
-        option, equals, joined = option.partition("=") if option.startswith("--") else (option, "", "")
-        value = joined if equals else value.strip()
+        found = OPTION.match(line)
+        option, value = found.groups() if found else ("", "")
         if option in ("-r", "--requirement"):
-            pins += _read_file(file.parent / value, (*including, file))
+            pins += _read_file(file.parent / value.strip("\"'"), (*including, file))
         elif option in ("-e", "--editable"):
             raise VenvpkgError(
                 code="requirements-editable",
@@ -110,7 +110,7 @@ def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
                 causes=[line, "It would point at a folder that the server has not."],
                 hint='Name the project with the key project (default "."), or give a plain path.',
             )
-        elif not option.startswith("-"):
+        elif not option:
             pins.append(parse_pin(line, f"{file}:{number}"))
     return pins
 
@@ -144,7 +144,9 @@ def parse_pin(line: str, where: str) -> Pin:
     """
     hashes = tuple(HASH.findall(" " + line))
     bare = re.split(r"\s--?[a-z]", line, maxsplit=1)[0].strip()
-    if re.match(r"(\.{0,2}/|[a-z+]+://|\S+\.(whl|zip|tar\.\w+)$|\.{1,2}$|\S+/)", bare) and " @ " not in bare:
+    if re.match(r"(\.{0,2}/|[a-z+]+://|\S+\.(whl|zip|tar\.\w+)$|\.{1,2}$|\S+/)", bare) and not re.match(
+        r"[\w.-]+(\[[^]]*\])?\s*@", bare
+    ):
         return Pin(name="", line=bare, hashes=hashes, marker="")
     try:
         requirement = Requirement(bare)
@@ -184,10 +186,11 @@ def resolve_groups(groups: Mapping[str, object], names: tuple[str, ...]) -> tupl
                 hint="Correct the key groups, or [dependency-groups] in pyproject.toml (PEP 735).",
             )
         for item in content:
-            if isinstance(item, dict):
-                expand(str(item.get("include-group", "")), (*within, key))
+            if isinstance(item, str):
+                found.append(item)
             else:
-                found.append(str(item))
+                included = item.get("include-group", "") if isinstance(item, dict) else item
+                expand(str(included), (*within, key))
 
     for name in names:
         expand(name, ())

@@ -70,8 +70,8 @@ def build(call: Call, world: World) -> Answer:
         tree = Tree.from_dir(plan.workshop)
         distributions = read_distributions(tree)
         built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
-        put_in_place(plan)
         expose(plan, tree, distributions, populated.project)
+        put_in_place(plan)
         State.of(plan, populated, built if spec.strip == "built" else ()).save(plan)
         answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename))
         for path in (str(interpreter.path), "/usr/lib/os-release"):
@@ -86,10 +86,9 @@ def settle(call: Call, world: World) -> Answer:
     for plan, state in staged(call, world):
         bring_back(plan)
         require_stage(plan)
+        for move in (plan.made, plan.move):
+            apply(relocate(Tree.from_dir(plan.stage), move, hermetic=plan.spec.hermetic), plan.stage)
         tree = Tree.from_dir(plan.stage)
-        moves = (plan.made, plan.move)
-        for move in moves:
-            apply(relocate(tree, move, hermetic=plan.spec.hermetic), plan.stage)
         with step(f"{plan.prefix}: compiled") as details:
             details.append(f"{compile_tree(plan, tree, world.run, world.environ)} modules")
         normalise_modes(plan.stage)

@@ -136,14 +136,14 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
     steps = []
     if spec.preinstall:
         steps.append(Install(title="preinstall", lines=spec.preinstall, constraints=constraints))
-    pins = {pin.name: pin for pin in requirements.pins if pin.name}
+    pins = {name: [pin for pin in requirements.pins if pin.name == name] for name in requirements.names}
     for name, settings in spec.config_settings.items():
         # pip hands its --config-settings to every build of a run, so each such build gets a run of its own.
         if name in pins:
             steps.append(
                 Install(
                     title=f"{name}, with its own build settings",
-                    lines=(quote_hashes(pins[name]),),
+                    lines=tuple(quote_hashes(pin) for pin in pins[name]),
                     constraints=constraints,
                     dependencies=False,
                     hashes=hashes,
@@ -161,6 +161,8 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
         settings=project_settings or None,
     )
     apart = hashes or bool(project_settings)
+    # A group has no hashes, and must not take them from the requirements.
+    grouped = hashes and bool(groups)
     if requirements.files or groups or not apart:
         steps.append(
             Install(
@@ -168,12 +170,14 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
                 if apart or spec.project is None
                 else "the project and its requirements",
                 files=requirements.files,
-                lines=groups,
+                lines=() if grouped else groups,
                 constraints=constraints,
                 project=spec.project is not None and not apart,
-                hashes=hashes and not groups,
+                hashes=hashes,
             )
         )
+    if grouped:
+        steps.append(Install(title="the dependency groups", lines=groups, constraints=constraints))
     if spec.project is not None and apart:
         steps.append(project)
     return steps

@@ -1,6 +1,7 @@
 """The only door to ``subprocess``."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,7 +15,17 @@ from typing import IO, Protocol
 
 from venvpkg.errors import VenvpkgError
 
-TAIL_LINES = 25
+KEPT_LINES = 400
+SHOWN_LINES = 25
+SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(slots=True, kw_only=True)
+class CommandFailedError(VenvpkgError):
+    """A command that ended with another status than 0; its causes are the last lines that it wrote."""
+
+    lines: Sequence[str] = ()
+    """More of what it wrote to standard error, for whoever can read a reason out of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +36,13 @@ class Result:
     """Exit status; negative for a signal, as ``subprocess`` has it."""
     stdout: str
     """Standard output, decoded as UTF-8 with replacement."""
-    tail: tuple[str, ...]
-    """The last lines of standard error."""
+    lines: tuple[str, ...]
+    """The last lines of standard error, 400 at most, without credentials of URLs."""
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """Return as many of the last lines as an error shows."""
+        return self.lines[-SHOWN_LINES:]
 
 
 class Runner(Protocol):
@@ -44,7 +60,7 @@ class Runner(Protocol):
         """Run ``argv``; ``env`` replaces the whole environment.
 
         Raises:
-            VenvpkgError: ``command-not-found``, or ``command-failed`` where ``check`` is set.
+            VenvpkgError: ``command-not-found``; CommandFailedError where ``check`` is set.
         """
         ...
 
@@ -87,22 +103,23 @@ class Shell:
             ) from error
         result = self._finish(child, stdin)
         if check and result.returncode != 0:
-            raise VenvpkgError(
+            raise CommandFailedError(
                 code="command-failed",
                 message=f"{Path(words[0]).name} ended with {describe_status(result.returncode)}.",
                 causes=[*result.tail] or [f"It ran: {shlex.join(words)}"],
+                lines=result.lines,
             )
         return result
 
     def _finish(self, child: "subprocess.Popen[bytes]", stdin: str) -> Result:
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        lines: deque[str] = deque(maxlen=KEPT_LINES)
         assert child.stdin and child.stdout and child.stderr
 
         # Standard error is drained by a thread, so that neither pipe can fill up and stop the child.
         def follow(stream: IO[bytes]) -> None:
             for raw in stream:
-                line = raw.decode("utf-8", "replace").rstrip("\n")
-                tail.append(line)
+                line = redact(raw.decode("utf-8", "replace").rstrip("\n"))
+                lines.append(line)
                 if self.verbose:
                     print(line, file=sys.stderr, flush=True)
 
@@ -113,7 +130,7 @@ class Shell:
         stdout = child.stdout.read().decode("utf-8", "replace")
         feeder.join()
         follower.join()
-        return Result(returncode=child.wait(), stdout=stdout, tail=tuple(tail))
+        return Result(returncode=child.wait(), stdout=stdout, lines=tuple(lines))
 
 
 def _feed(stream: IO[bytes], text: str) -> None:
@@ -122,6 +139,11 @@ def _feed(stream: IO[bytes], text: str) -> None:
         stream.close()
     except BrokenPipeError:
         pass  # The child did not want its input; its exit status tells what came of it.
+
+
+def redact(text: str) -> str:
+    """Return text without the credentials of the URLs in it."""
+    return SECRET.sub("***@", text)
 
 
 def describe_status(returncode: int) -> str:

@@ -106,6 +106,7 @@ def spellings(move: Move) -> tuple[tuple[bytes, bytes], ...]:
     # Activators quote for their shell: sh closes and opens the quote, fish and csh put a backslash.
     ways += [(shlex.quote(build)[1:-1], final)] if shlex.quote(build) != build else []
     ways += [(re.sub(r"([\\' ])", r"\\\1", build), final), (json.dumps(build)[1:-1], json.dumps(final)[1:-1])]
+    ways += [(build.replace("'", r"'\''"), final), (ascii(build)[1:-1], ascii(final)[1:-1])]
     return tuple(
         dict.fromkeys(
             (b.encode(errors="surrogateescape"), f.encode(errors="surrogateescape")) for b, f in ways

@@ -193,24 +193,23 @@ def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[st
 
 
 def name_packages(soname: str, run: Runner) -> list[str]:
-    """Return the Debian packages that may hold a soname: what apt-file says, else what the name suggests."""
-    if shutil.which("apt-file"):
-        answer = run(
-            ["apt-file", "search", "--package-only", "--regexp", f"/{re.escape(soname)}$"], check=False
-        )
-        if answer.stdout.split():
-            return answer.stdout.split()[:5]
+    """Return the Debian packages that may hold a soname: what its name suggests, else what apt-file says."""
     # Policy 8.1: libfoo.so.1 is in libfoo1, libfoo2.so.1 in libfoo2-1; a t64 was added in 2024.
     found = re.fullmatch(r"(lib.+?)(?:-([\d.]+))?\.so\.?([\d.]*)", soname)
-    if not found:
+    if found and shutil.which("apt-cache"):
+        stem = found[1].lower().replace("_", "-")
+        version = found[3] or found[2] or ""
+        guess = f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"
+        known = run(["apt-cache", "pkgnames", guess], check=False).stdout.split()
+        likely = [name for name in (guess, f"{guess}t64") if name in known]
+        if likely:
+            return likely
+    if not shutil.which("apt-file"):
         return []
-    stem = found[1].lower().replace("_", "-")
-    version = found[3] or found[2] or ""
-    guess = f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"
-    if not shutil.which("apt-cache"):
-        return []
-    known = run(["apt-cache", "pkgnames", guess], check=False).stdout.split()
-    return [name for name in (guess, f"{guess}t64") if name in known]
+    pattern = f"/{re.escape(soname)}$"
+    holding = run(["apt-file", "search", "--package-only", "--regexp", pattern], check=False).stdout.split()
+    # Libraries for cross compilers and for debugging lie in folders of their own.
+    return sorted((n for n in holding if not n.endswith(("-cross", "-dbg"))), key=lambda n: (len(n), n))[:5]
 
 
 def explain_missing(missing: Sequence[Missing], prefix: PurePosixPath, run: Runner) -> VenvpkgError:

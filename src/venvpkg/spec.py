@@ -18,6 +18,7 @@ from venvpkg.keys import BY_NAME, KEYS, Key
 from venvpkg.report import Accepted
 
 DEFAULT_ROOT = PurePosixPath("/opt/venvs")
+OWN_FILE = "debian/venvpkg.toml"
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 LATER = {
     "interpreter": ("bundled", "A bundled interpreter"),
@@ -156,7 +157,7 @@ def read_configuration(source: Path) -> Configuration:
     pyproject = _read_toml(source / "pyproject.toml")
     own = source / "debian" / "venvpkg.toml"
     if own.is_file():
-        origin, table = "debian/venvpkg.toml", _read_toml(own)
+        origin, table = OWN_FILE, _read_toml(own)
     else:
         tool = pyproject.get("tool", {})
         origin, table = (
@@ -290,7 +291,9 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
         return []
     mistakes = []
     root = values.get("install-root", "/opt/venvs")
-    if not root.startswith("/") or ".." in root.split("/") or PurePosixPath(root) == PurePosixPath("/"):
+    # POSIX leaves it open what two leading slashes mean, and so do Python's paths.
+    absolute = root.startswith("/") and not root.startswith("//")
+    if not absolute or ".." in root.split("/") or PurePosixPath(root) == PurePosixPath("/"):
         mistakes.append(f"install-root must be an absolute path other than /, not {root!r}")
     if "env-name" in values and not re.fullmatch(r"[A-Za-z0-9_+.-]*[A-Za-z0-9_+-]", values["env-name"]):
         mistakes.append(f"env-name must be one plain folder name, not {values['env-name']!r}")
@@ -298,7 +301,8 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
     if re.search(r"[\s'\"\\$`]", root):
         mistakes.append(f"install-root must not hold blanks or quotes: {root!r}")
     for relation in values.get("build-depends", ()):
-        if not all(DEBIAN_PACKAGE.fullmatch(n) for clause in relation_names(relation) for n in clause):
+        clauses = relation_names(relation)
+        if len(clauses) != 1 or not all(DEBIAN_PACKAGE.fullmatch(n) for n in clauses[0]):
             mistakes.append(f"build-depends: {relation!r} is no Debian package relation")
     for name in values.get("build-depends-of", ()):
         if not DEBIAN_PACKAGE.fullmatch(name):
@@ -373,12 +377,13 @@ def select_packages(configuration: Configuration, packages: Sequence[str]) -> tu
     if configuration.packages:
         return tuple(name for name in packages if name in configuration.packages)
     if len(packages) != 1:
+        table = "" if configuration.origin == OWN_FILE else "tool.venvpkg."
         raise VenvpkgError(
             code="packages-unnamed",
             message=f"There are {len(packages)} binary packages, and none is named as having an environment.",
             causes=[f"They are: {', '.join(packages) or 'none'}."],
             hint="Name each that gets one, with an empty table where nothing differs:\n"
-            f"[tool.venvpkg.packages.{packages[0] if packages else 'myapp'}]",
+            f"[{table}packages.{packages[0] if packages else 'myapp'}]",
         )
     return tuple(packages)
 

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from packaging.version import InvalidVersion, Version
 
@@ -66,7 +67,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
             env |= {"UV_CACHE_DIR": str(scratch / "cache"), "PIP_NO_CACHE_DIR": "1"}
         if plan.spec.project is not None:
             export_project(plan, scratch / "source")
-            env |= version_fallback(plan, run, scratch / "source")
+            env |= version_fallback(plan, environ, scratch / "source")
         for number, install in enumerate(plan.installs):
             request = _request(plan, install, scratch, number)
             settings = installer.environment(plan.spec, install, environ) | env
@@ -183,7 +184,7 @@ def export_project(plan: Plan, target: Path) -> None:
         shutil.copy(repository, target / ".git")
 
 
-def version_fallback(plan: Plan, run: Runner, exported: Path) -> dict[str, str]:
+def version_fallback(plan: Plan, environ: Mapping[str, str], exported: Path) -> dict[str, str]:
     """Return variables that give a version to back ends that ask version control, where there is none.
 
     An exported tree has no repository: the version is then debian/changelog's, without epoch and
@@ -195,7 +196,7 @@ def version_fallback(plan: Plan, run: Runner, exported: Path) -> dict[str, str]:
         "GIT_CONFIG_VALUE_0": "*",
         "GIT_OPTIONAL_LOCKS": "0",
     }
-    has_own = (exported / "PKG-INFO").exists() or any(k in os.environ for k in VERSION_VARIABLES)
+    has_own = (exported / "PKG-INFO").exists() or any(k in environ for k in VERSION_VARIABLES)
     if (exported / ".git").exists() or has_own:
         return safe
     changelog = plan.spec.source / "debian" / "changelog"
@@ -213,7 +214,8 @@ def find_project(tree: Tree, exported: Path) -> str:
     """Return the name of the distribution that was installed from the exported folder."""
     for distribution in read_distributions(tree):
         entry = tree.get(distribution.folder / "direct_url.json")
-        if entry and json.loads(entry.load()).get("url", "").rstrip("/").endswith(str(exported)):
+        url = unquote(json.loads(entry.load()).get("url", "")) if entry else ""
+        if url.rstrip("/").endswith(str(exported)):
             return distribution.name
     return ""
 

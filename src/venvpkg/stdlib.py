@@ -70,28 +70,42 @@ def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:
 
 
 def _walk(body: Sequence[ast.AST], certain: bool) -> Iterator[tuple[ast.AST, bool]]:
-    for node in body:
+    waiting = [(node, certain) for node in reversed(body)]
+    while waiting:
+        node, certain = waiting.pop()
         yield node, certain
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            inner = False
-        elif isinstance(node, ast.If):
-            # A platform or a type checker's branch: nobody can tell from here whether it runs.
-            inner = False
-        else:
-            inner = certain
-        if isinstance(node, ast.Try):
-            caught = any(_catches(handler) for handler in node.handlers)
-            yield from _walk(node.body, inner and not caught)
-            yield from _walk([*node.handlers, *node.orelse, *node.finalbody], inner and not node.handlers)
-        else:
-            yield from _walk(list(ast.iter_child_nodes(node)), inner)
+        waiting += reversed(list(_inner(node, certain)))
 
 
-def _catches(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(isinstance(n, ast.Name) and n.id in CATCHES for n in names)
+def _inner(node: ast.AST, certain: bool) -> Iterator[tuple[ast.AST, bool]]:
+    # An expression holds no import, and may be nested deeper than Python can go.
+    blocks = [
+        n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt | ast.excepthandler | ast.match_case)
+    ]
+    if isinstance(node, ast.Try):
+        caught = any(_catches(handler.type) for handler in node.handlers)
+        yield from ((n, certain and not caught) for n in node.body)
+        yield from ((n, certain and not node.handlers) for n in blocks if n not in node.body)
+    elif isinstance(node, ast.With):
+        yield from (
+            (n, certain and not any(_suppresses(item.context_expr) for item in node.items)) for n in blocks
+        )
+    else:
+        # A function's body runs later; whether a branch runs (for a platform, a type checker) nobody can tell.
+        always = not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.match_case)
+        yield from ((n, certain and always) for n in blocks)
+
+
+def _catches(caught: ast.expr | None) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return caught is None or any(isinstance(n, ast.Name) and n.id in CATCHES for n in names)
+
+
+def _suppresses(context: ast.expr) -> bool:
+    if not isinstance(context, ast.Call):
+        return False
+    name = getattr(context.func, "id", getattr(context.func, "attr", ""))
+    return name == "suppress" and any(_catches(argument) for argument in context.args)
 
 
 def split_dependencies(

@@ -133,6 +133,6 @@ def read_owners(run: Runner, paths: Iterable[str]) -> dict[str, str]:
         found = run(["dpkg-query", "-S", *names[start : start + 1000]], check=False).stdout
         for line in found.splitlines():
             who, _, path = line.partition(": ")
-            if not who.startswith("diversion by"):
+            if not who.startswith(("diversion by", "local diversion")):
                 owners.setdefault(path, who.split(",")[0].split(":")[0])
     return owners

@@ -198,7 +198,8 @@ def test_uvs_links_are_honoured(make: MakeCase, wheelhouse: Path) -> None:
 def test_uvs_other_settings_do_not_break_the_build(make: MakeCase) -> None:
     """What images for containers set: it is meant for another place than our environment."""
     case = make(dependencies=["wren-pure"])
-    case.environ |= {"UV_SYSTEM_PYTHON": "1", "UV_COMPILE_BYTECODE": "1", "UV_LINK_MODE": "symlink"}
+    case.environ |= {"UV_SYSTEM_PYTHON": "1", "UV_COMPILE_BYTECODE": "1", "UV_MANAGED_PYTHON": "1"}
+    case.environ["UV_LINK_MODE"] = "symlink"
     case.finish()
     assert not case.site.joinpath("wren_pure").is_symlink()
     assert case.ask("import wren_pure; print(wren_pure.__version__)") == "2.0"

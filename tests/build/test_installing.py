@@ -161,7 +161,7 @@ def test_preinstalled_back_end_builds_the_project_without_isolation(
         "backend/backend.py": None,
     }
     case = make(files=files)
-    case.finish()
+    case.build()
     assert case.ask("import demo; print(demo.WHERE)") == "src"
     assert set(case.distributions()) == {"demo", "setuptools"}
     names = {p.name for p in case.source.rglob("*") if not p.is_relative_to(case.source / "debian")}
@@ -213,9 +213,9 @@ def test_only_binary_refuses_an_sdist(make: MakeCase, installer: str) -> None:
     assert fail(case).code == "requirement-not-found"
 
 
-def test_no_binary_for_everything_is_understood(make: MakeCase, installer: str) -> None:
+def test_no_binary_for_everything_is_understood(make: MakeCase) -> None:
     """``:all:`` is no name of a distribution."""
-    case = make('no-binary = [":all:"]', installer=installer, dependencies=["wren-both"])
+    case = make('no-binary = [":all:"]', dependencies=["wren-both"])
     case.build()
     assert "FROM_SDIST" in (case.site / "wren_both/__init__.py").read_text()
 
@@ -376,9 +376,9 @@ def json_of(path: Path) -> list[str]:
     return found
 
 
-def test_system_site_packages_are_visible_where_asked_for(make: MakeCase, installer: str) -> None:
+def test_system_site_packages_are_visible_where_asked_for(make: MakeCase) -> None:
     """As venv defines it; the project itself is still in the environment."""
-    case = make("system-site-packages = true", installer=installer)
+    case = make("system-site-packages = true")
     case.finish()
     assert "include-system-site-packages = true" in (case.stage / "pyvenv.cfg").read_text()
     assert "/usr/lib/python3/dist-packages" in case.ask("import sys; print(sys.path)")
@@ -395,10 +395,10 @@ def test_unknown_requirement_is_named(make: MakeCase, installer: str) -> None:
     assert "wren-nonesuch" in "\n".join(error.causes)
 
 
-def test_conflicting_requirements_are_told(make: MakeCase, installer: str) -> None:
+def test_conflicting_requirements_are_told(make: MakeCase) -> None:
     """Two pins of one distribution."""
     files = {"requirements.txt": "wren-pure==1.0\n"}
-    case = make(installer=installer, dependencies=["wren-pure==2.0"], files=files)
+    case = make(dependencies=["wren-pure==2.0"], files=files)
     assert fail(case).code == "requirement-not-found"
 
 

@@ -8,6 +8,7 @@ issue 129724).
 
 from __future__ import annotations
 
+import contextlib
 import importlib._bootstrap_external as external
 import importlib.util
 import json
@@ -63,6 +64,10 @@ def main() -> None:
         running[work(*pair)] = pair[0]
     while running:
         reap(running, failed, broken)
+    for folder in {os.path.dirname(source) for source in failed}:
+        # Another module of the folder may have compiled.
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(folder, "__pycache__"))
     json.dump(
         {
             "compiled": len(pairs) - len(failed) - len(broken),

@@ -15,8 +15,9 @@ my @words = Debian::Debhelper::Venvpkg::command_line();
 insert_after('dh_install', 'dh_venvpkg');
 
 # The environment steps aside before the first command that would mangle it. dh runs a command once, at its
-# first place; which that is depends on the compat level and on what else is loaded.
-insert_before($_, 'dh_venvpkg_hide') for qw(dh_strip_nondeterminism dh_dwz dh_strip);
+# first place; which that is depends on the compat level and on what else is loaded. dh_link makes an absolute
+# link within /usr a relative one, and bin/python would then lead nowhere in the package build root.
+insert_before($_, 'dh_venvpkg_hide') for qw(dh_link dh_strip_nondeterminism dh_dwz dh_strip);
 insert_after('dh_missing', 'dh_venvpkg_hide');
 
 # dh_python3 takes a prefix in /usr/lib or /usr/share for its own. Loaded before this add-on it is in the

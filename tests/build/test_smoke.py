@@ -1,0 +1,196 @@
+"""The staged environment is run before it is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from builds import Case, fail
+
+MakeCase = Callable[..., Case]
+
+
+def with_init(text: str) -> dict[str, str]:
+    """The project's module, with this in its ``__init__``."""
+    return {"demo/__init__.py": text}
+
+
+def test_import_that_fails_fails_the_build(make: MakeCase) -> None:
+    """With module, distribution and the exception."""
+    case = make(files=with_init("import no_such_module_anywhere\n"))
+    case.build()
+    error = fail(case, "settle")
+    assert error.code == "smoke-failed"
+    assert error.causes == [
+        "import demo (of demo): ModuleNotFoundError: No module named 'no_such_module_anywhere'"
+    ]
+
+
+def test_every_failure_is_told_at_once(make: MakeCase) -> None:
+    """Direct requirements and the project, the requirements first."""
+    case = make(files=with_init("1 / 0\n"), dependencies=["wren-pure"])
+    case.build()
+    (case.site / "wren_pure/__init__.py").write_text("raise LookupError('first')\n")
+    causes = fail(case, "settle").causes
+    assert causes == [
+        "import wren_pure (of wren-pure): LookupError: first",
+        "import demo (of demo): ZeroDivisionError: division by zero",
+    ]
+
+
+def test_requirement_of_a_requirement_is_not_imported(make: MakeCase) -> None:
+    """What is imported by nothing may be broken."""
+    case = make(dependencies=["wren-needs"])
+    case.build()
+    (case.site / "wren_pure/__init__.py").write_text("raise LookupError\n")
+    case.settle()
+    assert case.manifest()["imported"] == ["demo", "wren_needs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "signal 11 (SIGSEGV)"),
+        ("import ctypes\nctypes.string_at(0)\n", "signal 11 (SIGSEGV)"),
+        ("import os\nos._exit(0)\n", "status 0"),
+        ("raise SystemExit(3)\n", "SystemExit: 3"),
+        ("import sys\nsys.exit()\n", "SystemExit"),
+    ],
+)
+def test_module_that_ends_the_process_is_named(make: MakeCase, text: str, said: str) -> None:
+    """And the others are imported all the same."""
+    case = make(files=with_init(text), dependencies=["wren-pure"])
+    case.build()
+    error = fail(case, "settle")
+    assert error.code == "smoke-failed"
+    assert len(error.causes) == 1
+    assert error.causes[0].startswith("import demo (of demo): ")
+    assert said in error.causes[0]
+
+
+def test_crash_of_one_module_does_not_hide_another(make: MakeCase) -> None:
+    """The run goes on in a new process."""
+    case = make(files=with_init("raise LookupError('second')\n"), dependencies=["wren-pure"])
+    case.build()
+    (case.site / "wren_pure/__init__.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    assert len(fail(case, "settle").causes) == 2
+
+
+def test_module_may_write_where_it_likes(make: MakeCase) -> None:
+    """To standard output, to standard error, to the file descriptor, and not a little."""
+    text = (
+        'import os, sys\nprint(\'{"end": "demo", "error": "fake"}\' * 20000)\n'
+        "print('x' * 200000, file=sys.stderr)\nos.write(1, b'raw')\nsys.stdout.close()\n"
+    )
+    case = make(files=with_init(text))
+    case.finish()
+    assert case.manifest()["imported"] == ["demo"]
+
+
+def test_module_that_reads_standard_input_finds_it_at_its_end(make: MakeCase) -> None:
+    """Nobody is there to answer."""
+    make(files=with_init("import sys\nassert sys.stdin.read() == ''\n")).finish()
+
+
+def test_smoke_run_sees_neither_home_nor_pythonpath(make: MakeCase) -> None:
+    """It is the environment that is tested, not the machine."""
+    text = (
+        "import os, sys\n"
+        "assert os.listdir(os.path.expanduser('~')) in ([], ['told.jsonl']), os.listdir()\n"
+        "assert 'PYTHONPATH' not in os.environ and sys.flags.no_user_site\n"
+        "assert not any('planted' in p for p in sys.path), sys.path\n"
+    )
+    case = make(files=with_init(text))
+    case.environ["PYTHONPATH"] = "/planted"
+    case.finish()
+
+
+def test_import_run_leaves_nothing_in_the_stage(make: MakeCase) -> None:
+    """Bytecode is compiled by us, and by nobody else."""
+    case = make('bytecode = "none"', dependencies=["wren-pure"])
+    case.finish()
+    assert [name for name in case.files() if name.endswith(".pyc")] == []
+
+
+def test_accepted_failure_passes(make: MakeCase) -> None:
+    """With a reason, in the configuration and in the manifest."""
+    record = '{ code = "V011", path = "demo", reason = "needs a display" }'
+    case = make(f"accept = [{record}]", files=with_init("raise LookupError\n"))
+    case.finish()
+    assert case.manifest()["accepted"] == [{"code": "V011", "path": "demo", "reason": "needs a display"}]
+
+
+# --- commands
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo",
+        "bin/demo",
+        "python -c 'import demo'",
+        "python3 -m demo",
+        "wren-old",
+        "wren-sh",
+        "true",
+    ],
+)
+def test_smoke_command_runs_against_the_stage(make: MakeCase, command: str) -> None:
+    """Scripts through the staged Python, and programs of the system as they are."""
+    case = make(f"smoke = [{command!r}]" if "'" not in command else f"smoke = ['''{command}''']")
+    text = (case.source / "pyproject.toml").read_text()
+    (case.source / "pyproject.toml").write_text(
+        text.replace("dependencies = []", 'dependencies = ["wren-scripts"]')
+    )
+    case.finish()
+    assert case.manifest()["imported"] == ["demo", "wren_scripts"]
+
+
+def test_script_runs_on_the_staged_python(make: MakeCase) -> None:
+    """An older version installed at the final prefix must not answer."""
+    program = "import sys\n\n\ndef main():\n    assert sys.prefix.endswith('debian/demo/opt/venvs/demo')\n"
+    make('smoke = ["demo"]', files={"demo/__main__.py": program}).finish()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python -c 'raise SystemExit(\"because\")'", "status 1: because"),
+        ("python -c 'import os; os.kill(os.getpid(), 9)'", "signal 9 (SIGKILL)"),
+        ("no-such-command --help", "there is no no-such-command in the environment or on PATH"),
+        ("sh -c 'echo told >&2; exit 7'", "status 7: told"),
+    ],
+)
+def test_smoke_command_that_fails_fails_the_build(make: MakeCase, command: str, said: str) -> None:
+    """With the command, its status and its last lines."""
+    case = make(f"smoke = ['''{command}''']")
+    case.build()
+    error = fail(case, "settle")
+    assert error.code == "smoke-failed"
+    assert error.causes == [f"{command}: {said}"]
+
+
+def test_nocheck_skips_commands_and_keeps_imports(make: MakeCase) -> None:
+    """Depends is computed from the imports."""
+    case = make('smoke = ["false"]', dependencies=["wren-pure"])
+    case.environ["DEB_BUILD_OPTIONS"] = "parallel=1 nocheck"
+    case.finish()
+    assert case.manifest()["imported"] == ["demo", "wren_pure"]
+
+
+def test_nocheck_does_not_skip_a_failing_import(make: MakeCase) -> None:
+    """It would ship what does not start."""
+    case = make(files=with_init("raise LookupError\n"))
+    case.environ["DEB_BUILD_OPTIONS"] = "nocheck"
+    case.build()
+    assert fail(case, "settle").code == "smoke-failed"
+
+
+def test_staged_python_that_does_not_start_is_told(make: MakeCase) -> None:
+    """Whatever became of it since the build."""
+    case = make()
+    case.build()
+    case.python.unlink()
+    case.python.symlink_to("/nonexistent/python3")
+    assert fail(case, "settle").code == "stage-broken"

@@ -1,0 +1,100 @@
+"""venvpkg's own wheel: what an index hands out holds all that a build needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FRONTS = ("dh_venvpkg", "dh_venvpkg_hide", "dh_venvpkg_hide_built", "dh_venvpkg_settle", "dh_venvpkg_verify")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel in it; its dependencies are those of the tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(CHECKOUT),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("venvpkg-*.whl")
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
+    subprocess.run(install, check=True, capture_output=True)
+    own = subprocess.run(
+        [sys.executable, "-c", "import click; print(click.__file__)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    site = next((folder / "env" / "lib").glob("python*/site-packages"))
+    (site / "dependencies.pth").write_text(str(Path(own.stdout.strip()).parents[1]) + "\n")
+    return folder / "env"
+
+
+def ask(installed: Path, program: str) -> str:
+    """What a program prints that runs in the environment and sees no checkout."""
+    done = subprocess.run(
+        [installed / "bin" / "python", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    return done.stdout.strip()
+
+
+def test_templates_are_read_from_the_installed_wheel(installed: Path) -> None:
+    """Every template of the checkout is there, with the same bytes, and it is found."""
+    program = "from venvpkg import maintscripts; print(maintscripts.find_templates())"
+    found = Path(ask(installed, program))
+    assert found.is_relative_to(installed)
+    wanted = {p.name: p.read_bytes() for p in (CHECKOUT / "debian-templates").iterdir()}
+    assert {p.name: p.read_bytes() for p in found.iterdir()} == wanted
+
+
+def test_command_of_the_installed_wheel_starts(installed: Path) -> None:
+    """It tells the version that the package has."""
+    done = subprocess.run(
+        [installed / "bin" / "venvpkg", "--version"], capture_output=True, text=True, cwd="/"
+    )
+    assert done.stdout.strip() == f"venvpkg {ask(installed, 'import venvpkg; print(venvpkg.__version__)')}"
+
+
+def test_fronts_and_their_modules_come_with_the_wheel(installed: Path) -> None:
+    """Debhelper finds the commands on PATH and the add-on in one folder for PERL5LIB."""
+    site = next((installed / "lib").glob("python*/site-packages"))
+    assert (site / "venvpkg" / "perl" / "Debian" / "Debhelper" / "Sequence" / "venvpkg.pm").is_file()
+    for name in FRONTS:
+        front = installed / "bin" / name
+        assert front.read_bytes().startswith(b"#!/usr/bin/perl\n")
+        assert front.stat().st_mode & 0o111
+
+
+def test_programs_for_the_packaged_interpreter_come_with_the_wheel(installed: Path) -> None:
+    """They are files, for another interpreter opens them."""
+    site = next((installed / "lib").glob("python*/site-packages"))
+    assert {p.name for p in (site / "venvpkg" / "inside").glob("*.py")} >= {"compile.py", "smoke.py"}
