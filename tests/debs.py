@@ -80,8 +80,11 @@ def differences(one: Mapping[str, Path], other: Mapping[str, Path]) -> list[str]
         detail: list[str] = []
         for part in (_describe_installed, _describe_control):
             a, b = part(one[name]), part(other[name])
-            detail += [f"{name}: {path}: {a.get(path)} != {b.get(path)}" for path in sorted(a.keys() | b.keys())
-                       if a.get(path) != b.get(path)]  # fmt: skip
+            detail += [
+                f"{name}: {path}: {a.get(path)} != {b.get(path)}"
+                for path in sorted(a.keys() | b.keys())
+                if a.get(path) != b.get(path)
+            ]
         found += detail or [f"{name}: the same files in other bytes"]
     return found
 

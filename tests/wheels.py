@@ -127,8 +127,19 @@ def write_sdist(
     return path
 
 
-def write_extension(folder: Path, name: str, python: Path, *, flags: Sequence[str] = ()) -> Path:
-    """Compile a module for ``python``; its wheel has a plain platform tag, as a local build gives it."""
+def write_extension(
+    folder: Path, name: str, python: Path, *, header: str = "", value: str = "0", flags: Sequence[str] = ()
+) -> Path:
+    """Compile a module for ``python``; its wheel has a plain platform tag, as a local build gives it.
+
+    Args:
+        folder: where the wheel goes.
+        name: the distribution; its module ``native`` has a function ``value``.
+        python: the interpreter whose headers are taken.
+        header: what the C source includes beside Python.h.
+        value: C expression of an integer that the function returns.
+        flags: for gcc.
+    """
     module = module_of(name)
     probe = (
         "import sys, sysconfig; print(sys.version_info[1], sysconfig.get_path('include'), "
@@ -140,15 +151,10 @@ def write_extension(folder: Path, name: str, python: Path, *, flags: Sequence[st
     work.mkdir(parents=True, exist_ok=True)
     (work / "native.c").write_text(
         "#include <Python.h>\n"
-        "#include <zlib.h>\n"
-        "static PyObject *version(PyObject *self, PyObject *args)\n"
-        "{ return PyUnicode_FromString(zlibVersion()); }\n"
-        'static PyMethodDef methods[] = {{"version", version, METH_NOARGS, ""}, {0}};\n'
+        f"{f'#include <{header}>' if header else ''}\n"
+        f"static PyObject *value(PyObject *self, PyObject *args) {{ return PyLong_FromLong({value}); }}\n"
+        'static PyMethodDef methods[] = {{"value", value, METH_NOARGS, ""}, {0}};\n'
         'static struct PyModuleDef about = {PyModuleDef_HEAD_INIT, "native", "", -1, methods};\n'
-        "PyMODINIT_FUNC PyInit_native(void) { return PyModule_Create(&about); }\n"
-        if "-lz" in flags
-        else "#include <Python.h>\n"
-        'static struct PyModuleDef about = {PyModuleDef_HEAD_INIT, "native", "", -1, 0};\n'
         "PyMODINIT_FUNC PyInit_native(void) { return PyModule_Create(&about); }\n"
     )
     target = work / f"native{suffix}"

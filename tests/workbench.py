@@ -116,7 +116,8 @@ class Bench:
             run = f"sh {script.name} >log 2>&1"
             if recipe.user:
                 account = f"--reuid={recipe.user} --regid={recipe.user} --init-groups"
-                run = f"chown -R {recipe.user}: . && env -u PIP_CACHE_DIR -u UV_CACHE_DIR HOME=/home/{recipe.user} setpriv {account} {run}"
+                home = f"env -u PIP_CACHE_DIR -u UV_CACHE_DIR HOME=/home/{recipe.user}"
+                run = f"chown -R {recipe.user}: . && {home} setpriv {account} {run}"
             (script.parent / "run").write_text(
                 f"cd {shlex.quote(str(Path(folders[name]).parent))}\n{run}\necho $? >status\n"
             )
@@ -132,6 +133,20 @@ class Bench:
         return built
 
 
+def library(soname: str, *needed: str) -> bytes:
+    """A shared object that needs others, none of which has to be there."""
+    with tempfile.TemporaryDirectory() as name:
+        stubs = [_link(Path(name), needs, f"stub{number}.so") for number, needs in enumerate(needed)]
+        return (Path(name) / _link(Path(name), soname, "made.so", *stubs)).read_bytes()
+
+
+def _link(folder: Path, soname: str, file: str, *stubs: str) -> str:
+    (folder / "empty.c").write_text(f"int of_{file.split('.')[0]}(void) {{ return 1; }}\n")
+    flags = ["-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{soname}", "-Wl,--no-as-needed"]
+    subprocess.run(["gcc", *flags, "-o", file, "empty.c", *stubs], check=True, cwd=folder)
+    return file
+
+
 def odd_library(soname: str) -> bytes:
     """A shared object with debug information, a section of its own and bytes after its end.
 
@@ -142,18 +157,8 @@ def odd_library(soname: str) -> bytes:
         folder = Path(name)
         (folder / "odd.c").write_text("int odd(void) { return 1; }\nint even(void) { return odd() + 1; }\n")
         (folder / "extra").write_bytes(b"an odd section" * 20)
-        compile_ = [
-            "gcc",
-            "-g",
-            "-shared",
-            "-fPIC",
-            "-nostdlib",
-            f"-Wl,-soname,{soname}",
-            "-o",
-            "odd.so",
-            "odd.c",
-        ]
-        subprocess.run(compile_, check=True, cwd=folder)
+        flags = ["-g", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{soname}"]
+        subprocess.run(["gcc", *flags, "-o", "odd.so", "odd.c"], check=True, cwd=folder)
         add = ["objcopy", "--add-section", ".odd=extra", "--set-section-flags", ".odd=readonly", "odd.so"]
         subprocess.run(add, check=True, cwd=folder)
         return (folder / "odd.so").read_bytes() + b"trailing bytes"

@@ -108,8 +108,8 @@ def build_depends(wants_install: bool, write_control: bool, folder: Path) -> Non
 
 
 def _specs(source: Path) -> "list[Spec]":
+    from venvpkg.configuration import read_configuration, read_variables, select_packages
     from venvpkg.control import read_control
-    from venvpkg.spec import read_configuration, read_variables, select_packages
 
     configuration = read_configuration(source)
     control = source / "debian" / "control"
@@ -136,7 +136,7 @@ def options() -> None:
 @guarded
 def environment() -> None:
     """Print the variables that a build needs, a line each: what dpkg-deb compresses with."""
-    from venvpkg.spec import read_compression, read_configuration, read_variables
+    from venvpkg.configuration import read_compression, read_configuration, read_variables
 
     environ = current_environment()
     configuration = read_configuration(Path.cwd())

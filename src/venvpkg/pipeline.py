@@ -7,10 +7,12 @@ from pathlib import Path
 
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bytecode import compile_tree
+from venvpkg.configuration import read_configuration, read_options, read_variables, select_packages
 from venvpkg.control import read_control
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
 from venvpkg.depends import compute, read_system
 from venvpkg.distributions import read_distributions
+from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
 from venvpkg.log import note, step
@@ -22,18 +24,8 @@ from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
 from venvpkg.shlibs import read_elves
 from venvpkg.smoke import require_passed, run_smoke
-from venvpkg.spec import Spec, read_configuration, read_options, read_variables, select_packages
-from venvpkg.stage import (
-    apply,
-    bring_back,
-    explain_to_lintian,
-    expose,
-    exposed_names,
-    normalise_modes,
-    populate,
-    prune,
-    put_in_place,
-)
+from venvpkg.spec import Spec
+from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.tree import Tree
 from venvpkg.verify import gather, verify
 

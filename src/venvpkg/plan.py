@@ -85,6 +85,11 @@ class Plan:
         return self.state / "env"
 
     @property
+    def before(self) -> Path:
+        """Return where the names of what was under the prefix before the environment are noted."""
+        return self.state.with_name(f"{self.spec.package}.before.json")
+
+    @property
     def made(self) -> Move:
         """Return the move of what the installers wrote."""
         return Move(build=PurePosixPath(self.workshop), final=self.prefix)
@@ -103,7 +108,9 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
             ``hashes-missing``, ``nothing-to-install``.
     """
     named = spec.requirements
-    files = find_requirements(spec.source) if named is None else tuple(spec.source / name for name in named)
+    places = dict.fromkeys((spec.source / (spec.project or "."), spec.source))
+    found = next((f for f in map(find_requirements, places) if f), ())
+    files = found if named is None else tuple(spec.source / name for name in named)
     requirements = read_requirements(files)
     groups = resolve_groups(spec.dependency_groups, spec.groups)
     hashes = requirements.hashed if spec.require_hashes is None else spec.require_hashes

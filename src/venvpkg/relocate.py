@@ -102,7 +102,9 @@ def name_python(data: bytes, move: Move) -> bytes:
 def spellings(move: Move) -> tuple[tuple[bytes, bytes], ...]:
     """Return the ways in which a path may be written, each beside the final path in the same way."""
     build, final = str(move.build), str(move.final)
-    ways = [(build, final), (quote(build), quote(final))]
+    # A quoted whole path loses its quotes with its blanks, so that the folder of the build does not show.
+    ways = [(shlex.quote(build), shlex.quote(final))] if shlex.quote(build) != build else []
+    ways += [(build, final), (quote(build), quote(final))]
     # Activators quote for their shell: sh closes and opens the quote, fish and csh put a backslash.
     ways += [(shlex.quote(build)[1:-1], final)] if shlex.quote(build) != build else []
     ways += [(re.sub(r"([\\' ])", r"\\\1", build), final), (json.dumps(build)[1:-1], json.dumps(final)[1:-1])]
@@ -223,7 +225,11 @@ def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
             at += 1 + data[at]
             at += 1 + data[at]
         elif kind in COUNTED:
-            waiting += [-1] * struct.unpack_from("<I", data, at)[0]
+            count = struct.unpack_from("<I", data, at)[0]
+            # Each is a byte at least; a damaged file may name four thousand million.
+            if count > len(data) - at:
+                raise IndexError(count)
+            waiting += [-1] * count
             at += 4
         else:
             # A short tuple, a slice, a code object, a dictionary; anything else is not known.

@@ -3,40 +3,23 @@
 import fnmatch
 import json
 import os
-import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
-from venvpkg.control import read_upstream_version
-from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.errors import VenvpkgError
+from venvpkg.export import export_project, find_project, version_fallback
 from venvpkg.installers import Installer, Request, explain_failure
-from venvpkg.maintscripts import render_launcher, render_overrides
 from venvpkg.plan import Install, Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.relocate import Edit
 from venvpkg.scratch import scratch_folder
 from venvpkg.tree import Tree
 
-# What was under the prefix before the environment came: a second run in the same tree must tell that
-# from what the first one left.
-MARKER = ".venvpkg-before"
 # uv's notes on its own cache hold times, and its lock has done its work.
 NOTES = ("uv_cache.json", "uv_build.json")
-BIN = PurePosixPath("bin")
-VERSION_VARIABLES = (
-    "SETUPTOOLS_SCM_PRETEND_VERSION",
-    "PDM_BUILD_SCM_VERSION",
-    "PBR_VERSION",
-    "UV_DYNAMIC_VERSIONING_BYPASS",
-    "POETRY_DYNAMIC_VERSIONING_BYPASS",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,87 +122,6 @@ def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Reques
     )
 
 
-def export_project(plan: Plan, target: Path) -> None:
-    """Copy the project out of its source tree, without what debhelper made there.
-
-    A back end writes build/ and egg-info beside its sources, and one that looks for packages would
-    find the environment that is being made under debian/.
-
-    Raises:
-        VenvpkgError: ``project-not-found``.
-    """
-    source = plan.spec.source / (plan.spec.project or ".")
-    if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
-        raise VenvpkgError(
-            code="project-not-found",
-            message=f"There is no Python project in {source}.",
-            causes=["It has neither pyproject.toml nor setup.py."],
-            hint="Name its folder with the key project, or set project = false to install requirements only.",
-        )
-    debian = plan.spec.source / "debian"
-    made = {
-        debian / ".debhelper",
-        debian / "tmp",
-        debian / "files",
-        *(p.parent for p in debian.glob("*/DEBIAN")),
-    }
-    made |= {debian / plan.package_root.name, *(debian / p.stem for p in debian.glob("*.substvars"))}
-
-    def skip(folder: str, names: list[str]) -> list[str]:
-        here = Path(folder)
-        return [
-            n
-            for n in names
-            if here / n in made
-            or n in ("__pycache__", ".git")
-            or n.endswith((".debhelper.log", ".debhelper", ".substvars"))
-        ]
-
-    shutil.copytree(source, target, symlinks=True, ignore=skip)
-    repository = source / ".git"
-    if repository.is_dir():
-        # Version control tells the version; a pointer is enough for it, and nothing is copied.
-        (target / ".git").write_text(f"gitdir: {repository}\n", encoding="utf-8")
-    elif repository.is_file():
-        shutil.copy(repository, target / ".git")
-
-
-def version_fallback(plan: Plan, environ: Mapping[str, str], exported: Path) -> dict[str, str]:
-    """Return variables that give a version to back ends that ask version control, where there is none.
-
-    An exported tree has no repository: the version is then debian/changelog's, without epoch and
-    Debian revision.
-    """
-    safe = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "GIT_OPTIONAL_LOCKS": "0",
-    }
-    has_own = (exported / "PKG-INFO").exists() or any(k in environ for k in VERSION_VARIABLES)
-    if (exported / ".git").exists() or has_own:
-        return safe
-    changelog = plan.spec.source / "debian" / "changelog"
-    if not changelog.exists():
-        return {}
-    written = read_upstream_version(changelog).replace("~", "")
-    try:
-        version = str(Version(written))
-    except InvalidVersion:
-        return {}
-    return dict.fromkeys(VERSION_VARIABLES, version)
-
-
-def find_project(tree: Tree, exported: Path) -> str:
-    """Return the name of the distribution that was installed from the exported folder."""
-    for distribution in read_distributions(tree):
-        entry = tree.get(distribution.folder / "direct_url.json")
-        url = unquote(json.loads(entry.load()).get("url", "")) if entry else ""
-        if url.rstrip("/").endswith(str(exported)):
-            return distribution.name
-    return ""
-
-
 def prune(plan: Plan, folder: Path) -> int:
     """Remove what the key ``prune`` names; returns the number of files."""
     removed = 0
@@ -228,7 +130,6 @@ def prune(plan: Plan, folder: Path) -> int:
         if any(fnmatch.fnmatchcase(name, glob.rstrip("/")) for glob in plan.spec.prune for name in names):
             path = folder / entry.path
             if entry.kind == "folder":
-                # The marker of a folder is its own pattern; what it still holds was kept by none.
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
@@ -242,12 +143,15 @@ def put_in_place(plan: Plan) -> None:
     What debian/install put under the prefix stays, and wins over a file of the same name; what an
     earlier run of this step left goes.
     """
-    stage, workshop = plan.stage, plan.workshop
-    marker = stage / MARKER
+    stage, workshop, note = plan.stage, plan.workshop, plan.before
+    present = {str(e.path) for e in Tree.from_dir(stage)}
+    # Without an environment there, dh_prep has run since, and the note speaks of another build.
+    again = note.is_file() and (stage / "pyvenv.cfg").is_file()
+    before = set(json.loads(note.read_text(encoding="utf-8"))) if again else present
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(sorted(before)), encoding="utf-8")
     if stage.is_dir():
-        present = {str(e.path) for e in Tree.from_dir(stage)}
-        kept = set(json.loads(marker.read_text(encoding="utf-8"))) if marker.is_file() else present
-        for name in sorted(present - kept, reverse=True):
+        for name in sorted(present - before, reverse=True):
             path = stage / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -255,9 +159,6 @@ def put_in_place(plan: Plan) -> None:
                 path.unlink(missing_ok=True)
         merge(stage, workshop)
         stage.rmdir()
-    else:
-        kept = set()
-    (workshop / MARKER).write_text(json.dumps(sorted(kept)), encoding="utf-8")
     stage.parent.mkdir(parents=True, exist_ok=True)
     workshop.rename(stage)
     shutil.rmtree(workshop.parent, ignore_errors=True)
@@ -274,7 +175,6 @@ def bring_back(plan: Plan) -> None:
             plan.stage.rmdir()
         plan.stage.parent.mkdir(parents=True, exist_ok=True)
         plan.aside.rename(plan.stage)
-    (plan.stage / MARKER).unlink(missing_ok=True)
 
 
 def merge(source: Path, target: Path) -> None:
@@ -333,74 +233,3 @@ def normalise_modes(folder: Path) -> None:
     folder.chmod(0o755)
     if root:
         os.chown(folder, 0, 0)
-
-
-def expose(plan: Plan, tree: Tree, distributions: Sequence[Distribution], project: str) -> None:
-    """Put launchers for entry points into /usr/bin, with their man pages and completions.
-
-    Raises:
-        VenvpkgError: ``expose-not-found``.
-    """
-    wanted = exposed_names(plan, distributions, project)
-    missing = [name for name in wanted if PurePosixPath("bin", name) not in tree]
-    if missing:
-        raise VenvpkgError(
-            code="expose-not-found",
-            message=f"expose names what the environment has not: {', '.join(missing)}.",
-            causes=[
-                f"Its programs are: {', '.join(sorted(e.path.name for e in tree.below(BIN))) or 'none'}."
-            ],
-            hint='Correct the key expose, or write expose = "all".',
-        )
-    for name in wanted:
-        for path, data, mode in _exposed_files(plan, tree, name):
-            target = plan.package_root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-            target.chmod(mode)
-
-
-def exposed_names(plan: Plan, distributions: Sequence[Distribution], project: str) -> tuple[str, ...]:
-    """Return the entry points that go onto PATH."""
-    if plan.spec.expose != ("all",):
-        return plan.spec.expose
-    return tuple(sorted(name for d in distributions if d.name == project for name in d.scripts))
-
-
-def explain_to_lintian(plan: Plan, exposed: tuple[str, ...]) -> None:
-    """Add our lintian overrides to those that dh_lintian took from the project."""
-    text = render_overrides(plan, exposed)
-    path = plan.package_root / "usr" / "share" / "lintian" / "overrides" / plan.spec.package
-    present = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text not in present:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_text(present + text, encoding="utf-8")
-        path.chmod(0o644)
-
-
-def _exposed_files(plan: Plan, tree: Tree, name: str) -> Iterator[tuple[str, bytes, int]]:
-    yield f"usr/bin/{name}", render_launcher(plan, name).encode(), 0o755
-    for entry in tree.files():
-        parts = entry.path.parts
-        if parts[:2] == ("share", "man") and re.fullmatch(
-            rf"{re.escape(name)}([.-].*)?\.\d\w*", entry.path.name
-        ):
-            yield str(PurePosixPath("usr", entry.path)), entry.load(), 0o644
-        places = {
-            (
-                "share",
-                "bash-completion",
-                "completions",
-                name,
-            ): f"usr/share/bash-completion/completions/{name}",
-            ("share", "zsh", "site-functions", f"_{name}"): f"usr/share/zsh/vendor-completions/_{name}",
-            (
-                "share",
-                "fish",
-                "vendor_completions.d",
-                f"{name}.fish",
-            ): f"usr/share/fish/vendor_completions.d/{name}.fish",
-        }
-        if parts in places:
-            yield places[parts], entry.load(), 0o644

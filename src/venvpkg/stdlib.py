@@ -91,7 +91,7 @@ def _inner(node: ast.AST, certain: bool) -> Iterator[tuple[ast.AST, bool]]:
             (n, certain and not any(_suppresses(item.context_expr) for item in node.items)) for n in blocks
         )
     else:
-        # A function's body runs later; whether a branch runs (for a platform, a type checker) nobody can tell.
+        # A function's body runs later; whether a branch runs (for a platform, say) nobody can tell.
         always = not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.match_case)
         yield from ((n, certain and always) for n in blocks)
 

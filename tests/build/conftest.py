@@ -61,7 +61,10 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheels.write_sdist(folder, "wren-second")
     if shutil.which("gcc"):
         wheels.write_extension(folder, "wren-native", PYTHON)
-        wheels.write_extension(folder, "wren-zlib", PYTHON, flags=["-lz"])
+        # What gcc has is there with gcc, and Python does not depend on it.
+        wheels.write_extension(
+            folder, "wren-omp", PYTHON, header="omp.h", value="omp_get_max_threads()", flags=["-fopenmp"]
+        )
     return folder
 
 

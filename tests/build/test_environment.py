@@ -29,7 +29,7 @@ def finished(
     """A project with requirements, built and settled once for each installer; tests only look at it."""
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "home").mkdir()
-    native = "wren-zlib\n" if shutil.which("gcc") else ""
+    native = "wren-omp\n" if shutil.which("gcc") else ""
     config = (
         f'installer = "{request.param}"\nno-index = true\nfind-links = ["{wheelhouse}"]\n'
         'no-binary = ["wren-both"]\nexpose = "all"'
@@ -44,7 +44,7 @@ def finished(
 def test_environment_holds_what_was_asked_for_and_nothing_else(finished: Case) -> None:
     """Neither pip, setuptools nor wheel comes along."""
     wanted = {"demo", "wren-scripts", "wren-needs", "wren-pure", "wren-both"}
-    assert set(finished.distributions()) - {"wren-zlib"} == wanted
+    assert set(finished.distributions()) - {"wren-omp"} == wanted
     assert not [p for p in finished.site.iterdir() if re.match(r"pip|setuptools|wheel|pkg_resources", p.name)]
     assert not list((finished.stage / "bin").glob("pip*"))
 
@@ -245,15 +245,15 @@ def test_depends_holds_interpreter_and_libraries(finished: Case, minor: str) -> 
     clauses = finished.depends()
     assert f"python{minor}" in clauses
     assert not [c for c in clauses if c.startswith("python3 ")]
-    if "wren-zlib" in finished.distributions():
-        assert [c for c in clauses if c.startswith("zlib1g (>= ")]
+    if "wren-omp" in finished.distributions():
+        assert [c for c in clauses if c.startswith("libgomp1 (>= ")]
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no compiler")
 def test_compiled_module_is_known_as_built_here(finished: Case) -> None:
     """dh_strip and dh_dwz are to see it, and nothing else."""
     (name,) = finished.state.built
-    assert PurePosixPath(name).match("*/site-packages/wren_zlib/native*.so")
+    assert PurePosixPath(name).match("*/site-packages/wren_omp/native*.so")
     hidden = json.loads((finished.source / "debian/.debhelper/venvpkg/demo/hide.json").read_text())
     assert hidden == {"prefix": "opt/venvs/demo", "built": [name]}
 

@@ -23,8 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # What a packager's machine has beside Build-Depends. The tool's own dependencies are there already, so that
 # installing it downloads nothing.
 BUILDER = (
-    "build-essential", "debhelper", "dh-python", "dpkg-dev", "fakeroot", "python3-click", "python3-debian", "python3-dev",
-    "python3-jinja2", "python3-packaging", "python3-pip", "python3-pyelftools",
+    "build-essential", "debhelper", "dh-python", "dpkg-dev", "fakeroot", "python3-click", "python3-debian",
+    "python3-dev", "python3-jinja2", "python3-packaging", "python3-pip", "python3-pyelftools",
 )  # fmt: skip
 
 

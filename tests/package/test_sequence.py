@@ -122,7 +122,9 @@ VARIANTS: dict[str, Callable[[], Recipe]] = {
     ),
     "user": lambda: Recipe(project=mixed(), command="dpkg-buildpackage -us -uc -b", user="builder"),
     "fakeroot": lambda: Recipe(
-        project=replaced(mixed(), "debian/control", "Rules-Requires-Root: no", "Rules-Requires-Root: binary-targets"),
+        project=replaced(
+            mixed(), "debian/control", "Rules-Requires-Root: no", "Rules-Requires-Root: binary-targets"
+        ),
         command="dpkg-buildpackage -us -uc -b -rfakeroot",
         user="builder",
     ),
@@ -164,7 +166,7 @@ def variants(bench: Benches) -> dict[str, Built]:
 
 @pytest.mark.parametrize("compat", [12, 13, 14])
 def test_bare_overrides_change_no_byte(compat: int, variants: Mapping[str, Built]) -> None:
-    """A bare `override_dh_strip:` loses what an add-on may have said to dh_strip, so nothing hangs on that."""
+    """A bare `override_dh_strip:` loses what an add-on said to dh_strip, so nothing hangs on that."""
     found = differences(variants[f"plain {compat}"].debs, variants[f"overridden {compat}"].debs)
     assert found == []
 
@@ -184,7 +186,7 @@ def test_way_of_building_changes_no_byte(way: str, variants: Mapping[str, Built]
 
 
 def test_second_binary_without_clean_gives_the_same_package(variants: Mapping[str, Built]) -> None:
-    """What the first run left is in nobody's way; debhelper itself counts old debug files into -dbgsym's size."""
+    """What the first run left is in nobody's way (debhelper itself counts old debug files in -dbgsym)."""
     one, other = ({"demo": variants[name].deb()} for name in ("plain 13", "debian/rules binary twice"))
     assert differences(one, other) == []
 

@@ -8,14 +8,8 @@ from typing import Any
 
 import pytest
 
-from venvpkg.errors import VenvpkgError
-from venvpkg.keys import BY_NAME, KEYS, Key
-from venvpkg.report import Accepted
-from venvpkg.spec import (
+from venvpkg.configuration import (
     Configuration,
-    Spec,
-    find_deeper_mistakes,
-    find_mistakes,
     parse_text,
     read_compression,
     read_configuration,
@@ -23,6 +17,10 @@ from venvpkg.spec import (
     read_variables,
     select_packages,
 )
+from venvpkg.errors import VenvpkgError
+from venvpkg.keys import BY_NAME, KEYS, Key
+from venvpkg.report import Accepted
+from venvpkg.spec import Spec, find_deeper_mistakes, find_mistakes
 
 # Values of every type that TOML has, to hold against every key.
 VALUES: tuple[Any, ...] = (
@@ -343,7 +341,8 @@ def test_own_file_replaces_the_table(tmp_path: Path) -> None:
     found = configured(tmp_path, text, own='extras = ["b"]\n[packages.app]\nhermetic = false\n')
     assert found.values == {"extras": ["b"]}
     assert found.packages == {"app": {"hermetic": False}}
-    assert (found.requires_python, found.dependency_groups) == (">=3.9", {"g": ["x"]})
+    spec = found.spec("app", {}, {})
+    assert (spec.requires_python, spec.dependency_groups) == (">=3.9", {"g": ["x"]})
     assert found.origin == "debian/venvpkg.toml"
 
 
@@ -362,7 +361,7 @@ def test_a_mistake_says_in_which_file(tmp_path: Path) -> None:
 def test_a_project_without_files_has_defaults(tmp_path: Path) -> None:
     """setup.py alone is a project."""
     found = read_configuration(tmp_path)
-    assert (found.values, found.packages, found.requires_python) == ({}, {}, "")
+    assert (found.values, found.packages, found.spec("app", {}, {}).requires_python) == ({}, {}, "")
 
 
 @pytest.mark.parametrize(
@@ -389,8 +388,17 @@ def test_what_is_no_toml_is_told_with_its_file(data: bytes, tmp_path: Path) -> N
 @pytest.mark.parametrize("project", ["project = 3", "[project]\nname = 'x'", "dependency-groups = 1", ""])
 def test_other_tables_may_be_anything(project: str, tmp_path: Path) -> None:
     """They are other tools'."""
-    found = configured(tmp_path, project)
-    assert (found.requires_python, found.dependency_groups) == ("", {})
+    spec = configured(tmp_path, project).spec("app", {}, {})
+    assert (spec.requires_python, spec.dependency_groups) == ("", {})
+
+
+def test_a_project_in_a_folder_has_its_own_tables(tmp_path: Path) -> None:
+    """Its pyproject.toml tells its range of versions and its groups; the configuration is that at the top."""
+    (tmp_path / "app").mkdir()
+    own = '[project]\nrequires-python = ">=3.9"\n[dependency-groups]\ng = ["x"]\n'
+    (tmp_path / "app" / "pyproject.toml").write_text(own)
+    spec = configured(tmp_path, '[tool.venvpkg]\nproject = "app"\n').spec("app", {}, {})
+    assert (spec.requires_python, spec.dependency_groups) == (">=3.9", {"g": ["x"]})
 
 
 # --- Variables and options
