@@ -37,6 +37,8 @@ class Project:
     build_depends: list[str] = field(default_factory=list)
     """What to add to Build-Depends."""
     depends: str = "${misc:Depends}, ${shlibs:Depends}"
+    fields: str = ""
+    """Further lines of the binary package's paragraph."""
     rules: str = ""
     """Lines after the `%:` rule of debian/rules, written with leading tabs where make wants them."""
     packages: str = ""
@@ -127,6 +129,7 @@ class Project:
             Description: test project
              It says its name and where it lives.
             """)
+        head += self.fields
         return head + (f"\n{self.packages}\n" if self.packages else "")
 
     def _changelog(self) -> str:

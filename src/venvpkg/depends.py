@@ -75,7 +75,14 @@ def compute(
     split = _split(plan, tree, distributions, smoke, project, run)
     interpreter = Dependencies(depends=(plan.interpreter.package, *split.depends), suggests=split.suggests)
     known = format_relations(
-        [*interpreter.depends, *libraries.depends, *libraries.recommends, *libraries.suggests]
+        [
+            *interpreter.depends,
+            # What a guarded import found here is not needed for that.
+            *interpreter.suggests,
+            *libraries.depends,
+            *libraries.recommends,
+            *libraries.suggests,
+        ]
     )
     for package, path in owners_beyond(outside, known, system).items():
         notes.append(f"{package} was added to Depends: the smoke run used {path}")

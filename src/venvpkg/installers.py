@@ -26,6 +26,8 @@ UV_NAMES = {
     "default-timeout": "UV_HTTP_TIMEOUT",
 }
 
+COMPILER = re.compile(r":\d+: (fatal )?error: |undefined reference to|cannot find -l")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -260,7 +262,7 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
     lines = error.lines if isinstance(error, CommandFailedError) else error.causes
     text = "\n".join(lines)
     # A compiler's own line may stand far above the traceback of what called it.
-    reasons = [line for line in lines if "fatal error:" in line and line not in error.causes]
+    reasons = [line for line in lines if COMPILER.search(line) and line not in error.causes]
     causes = [*reasons[:3], *(line for line in error.causes if line.strip())]
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from itertools import groupby
-from pathlib import PurePosixPath
 
 SHOWN_PER_CODE = 10
 
@@ -34,9 +34,9 @@ class Accepted:
 
     def covers(self, finding: Finding) -> bool:
         """Tell whether this entry accepts ``finding``."""
-        path = PurePosixPath("/", finding.path)
-        pattern = self.path.lstrip("/")
-        return finding.code == self.code and (pattern in ("", "*") or path.match(pattern))
+        path, pattern = f"/{finding.path.lstrip('/')}", self.path.lstrip("/")
+        # A path inside the environment is the end of one inside the package.
+        return finding.code == self.code and (not pattern or fnmatchcase(path, f"*/{pattern}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

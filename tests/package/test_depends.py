@@ -18,9 +18,7 @@ pytestmark = pytest.mark.root
 
 Benches = Callable[[str], Bench]
 
-ALL_LEVELS = (
-    "${misc:Depends}, ${shlibs:Depends}\nSuggests: ${misc:Suggests}\nRecommends: ${shlibs:Recommends}"
-)
+ALL_LEVELS = "Suggests: ${misc:Suggests}\nRecommends: ${shlibs:Recommends}\n"
 TK = ["python3-tk (<< 3.12)", "python3-tk (>= 3.11~)"]
 GUARDED = "try:\n    import tkinter\nexcept ImportError:\n    tkinter = None\n"
 FAILS = "smoke = [\"python -c 'raise SystemExit(5)'\"]"
@@ -53,19 +51,19 @@ def built(equipped: Bench) -> dict[str, Built]:
     """Projects that need something of the system, by what that is."""
     painter = {"dependencies": ["painter"], "wheels": [native_wheel("libpng16.so.16")]}
     projects = {
-        "tkinter": starting("import tkinter\n", depends=ALL_LEVELS),
-        "guarded tkinter": starting(GUARDED, depends=ALL_LEVELS),
+        "tkinter": starting("import tkinter\n", fields=ALL_LEVELS),
+        "guarded tkinter": starting(GUARDED, fields=ALL_LEVELS),
         "guarded tkinter, no Suggests": starting(GUARDED),
         "ctypes": starting("import ctypes\nctypes.CDLL('libpng16.so.16')\n"),
         "linked": Project(
             files={"demo/__init__.py": "from demo import _native\n", "demo/_native.c": NATIVE},
             link=["-Wl,--no-as-needed", "-lpng16"],
         ),
-        "painter": Project(**painter, depends=ALL_LEVELS),  # type: ignore[arg-type]
+        "painter": Project(**painter, fields=ALL_LEVELS),  # type: ignore[arg-type]
         "demoted": Project(
             **painter,  # type: ignore[arg-type]
             config='demote = { Painter = "Recommends" }',
-            depends=ALL_LEVELS,
+            fields=ALL_LEVELS,
         ),
         "system-site-packages": starting("import yaml\n", config="system-site-packages = true"),
     }
@@ -152,7 +150,7 @@ BAD: dict[str, tuple[Recipe, str, list[str]]] = {
     "broken TOML": (Recipe(project=Project(config="extras = [")), "config-syntax", ["pyproject.toml"]),
     "a requirements file that is not there": (
         Recipe(project=Project(config='requirements = ["pins.txt"]')),
-        "requirements-not-found",
+        "requirements-missing",
         ["pins.txt"],
     ),
     "a project that is not there": (

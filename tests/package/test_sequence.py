@@ -303,7 +303,7 @@ def with_python3(root: str, way: str) -> Project:
         config=f'install-root = "{root}"',
         addon="" if way.startswith("--with") else "venvpkg",
         build_depends=["dh-sequence-python3", "python3-all"] if way == "Build-Depends" else [],
-        depends="${misc:Depends}, ${shlibs:Depends}, ${python3:Depends}",
+        depends="python3, ${misc:Depends}, ${shlibs:Depends}, ${python3:Depends}",
         files={
             "bin/other": SCRIPT,
             "debian/install": "bin/other usr/bin\n",
@@ -338,7 +338,7 @@ def test_dh_python3_leaves_the_environment_alone(
     prefix = f"{root}/demo".lstrip("/")
     assert difference(environment(without, prefix), environment(beside, prefix)) == {}
     assert read(without, "usr/bin/other").startswith(b"#!/usr/bin/env")
-    assert read(beside, "usr/bin/other").startswith(b"#!/usr/bin/python3\n")
+    assert read(beside, "usr/bin/other").startswith(b"#! /usr/bin/python3\n")
     assert maintainer_files(without).keys() == maintainer_files(beside).keys()
     assert b"py3compile" not in maintainer_files(beside)["postinst"]
 

@@ -197,6 +197,15 @@ def test_the_machine_of_an_interpreter_is_read(objects: Objects, tmp_path: Path)
 # --- Names
 
 
+@pytest.fixture
+def without_apt_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave apt-file out of PATH: it takes seconds for each answer, where it is installed."""
+    program = shutil.which("apt-cache")
+    if program:
+        (tmp_path / "apt-cache").symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
 @pytest.mark.skipif(not shutil.which("apt-cache"), reason="there is no apt")
 @pytest.mark.parametrize(
     "soname",
