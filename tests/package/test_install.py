@@ -29,12 +29,12 @@ def main():
 """
 
 
-def versioned(version: str, module: str, **changes: object) -> Project:
+def versioned(version: str, module: str, root: str = "opt/venvs", **changes: object) -> Project:
     """A version of the project; each has a module that the other has not."""
     files = {
         "demo/__main__.py": MAIN.format(module=module),
         f"demo/{module}.py": f"NAME = {module!r}\n",
-        "debian/install": f"{module}.ini opt/venvs/demo/etc\n",
+        "debian/install": f"{module}.ini {root}/demo/etc\n",
         f"{module}.ini": "[ini]\n",
     }
     return Project(version=version, files=files, **changes)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def built(bench: Callable[[str], Bench]) -> dict[str, Built]:
         "install": versioned("1.0", "first", config='bytecode = "install"'),
         "none": versioned("1.0", "first", config='bytecode = "none"'),
         "hermetic": versioned("1.0", "first", config="hermetic = true"),
-        "usr": versioned("1.0", "first", config='install-root = "/usr/lib/venvs"'),
+        "usr": versioned("1.0", "first", "usr/lib/venvs", config='install-root = "/usr/lib/venvs"'),
         "neighbour": Project(name="other"),
     }
     return bench("bookworm").build_all({name: Recipe(project=project) for name, project in projects.items()})

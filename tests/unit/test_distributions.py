@@ -102,9 +102,9 @@ def test_a_plain_platform_tag_was_built_here(tag: str, here: bool) -> None:
 def test_modules_are_the_top_of_what_is_recorded() -> None:
     """Packages, single files and extensions; neither data nor scripts nor private folders."""
     names = (
-        "pkg/__init__.py", "pkg/deep/x.py", "single.py", "_fast.cpython-311-x86_64-linux-gnu.so", 
-        "ns/part/y.py", "my_app.libs/libx.so", "data/x.txt", "my-app-1.0.dist-info/x.py", "__pycache__/single.pyc",
-        "bad-name/x.py", "../../../bin/tool.py", "lone.abi3.so",
+        "pkg/__init__.py", "pkg/deep/x.py", "single.py", "_fast.cpython-311-x86_64-linux-gnu.so",
+        "ns/part/y.py", "my_app.libs/libx.so", "data/x.txt", "my-app-1.0.dist-info/x.py",
+        "__pycache__/single.pyc", "bad-name/x.py", "../../../bin/tool.py", "lone.abi3.so",
     )  # fmt: skip
     found = one(RECORD="".join(f"{name},,\n" for name in names).encode())
     assert found.modules() == ("pkg", "single", "_fast", "ns", "lone")
