@@ -235,7 +235,7 @@ def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """
     home = Path(environ.get("HOME", "/"))
     folders = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
-    paths = [Path(folder) / "pip" / "pip.conf" for folder in reversed(folders) if folder]
+    paths = [Path(folder) / "pip" / "pip.conf" for folder in folders if folder]
     paths += [Path("/etc/pip.conf"), home / ".pip" / "pip.conf"]
     paths += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"]
     paths += [Path(environ["PIP_CONFIG_FILE"])] if environ.get("PIP_CONFIG_FILE") else []
@@ -270,9 +270,7 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
             "hash-mismatch",
             "The file is not the one that was pinned: find out why before pinning it anew.",
         )
-    elif re.search(
-        r"No matching distribution|No solution found|no versions of|ResolutionImpossible|conflict", text
-    ):
+    elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible", text):
         code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
     elif re.search(r"No space left on device|os error 28", text):
         code, hint = (
@@ -331,6 +329,6 @@ def missing_header_hint(text: str) -> str:
             )
     if found := re.search(r"fatal error: (\S+): No such file", text):
         return f"apt-file search {found[1]} names the package that has the header; add it to build-depends."
-    if found := re.search(r"cannot find -l(\S+)", text):
+    if found := re.search(r"cannot find -l([^\s:]+)", text):
         return f"apt-file search lib{found[1]}.so names the package to add to build-depends."
     return "Add what the compiler misses to build-depends and to Build-Depends."

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -17,7 +18,8 @@ from venvpkg.errors import VenvpkgError
 
 KEPT_LINES = 400
 SHOWN_LINES = 25
-SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+# Up to the last @ before the path, for a password may hold one.
+SECRET = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,15 +132,15 @@ class Shell:
         stdout = child.stdout.read().decode("utf-8", "replace")
         feeder.join()
         follower.join()
+        child.stdout.close()
+        child.stderr.close()
         return Result(returncode=child.wait(), stdout=stdout, lines=tuple(lines))
 
 
 def _feed(stream: IO[bytes], text: str) -> None:
-    try:
-        stream.write(text.encode())
-        stream.close()
-    except BrokenPipeError:
-        pass  # The child did not want its input; its exit status tells what came of it.
+    # A child that does not want its input closes the pipe; its exit status tells what came of it.
+    with suppress(BrokenPipeError), stream:
+        stream.write(text.encode("utf-8", "surrogateescape"))
 
 
 def redact(text: str) -> str:
@@ -150,7 +152,10 @@ def describe_status(returncode: int) -> str:
     """Say an exit status in words: ``status 2``, ``signal 11 (SIGSEGV)``."""
     if returncode >= 0:
         return f"status {returncode}"
-    return f"signal {-returncode} ({signal.Signals(-returncode).name})"
+    try:
+        return f"signal {-returncode} ({signal.Signals(-returncode).name})"
+    except ValueError:  # Most of the real-time signals have no name.
+        return f"signal {-returncode}"
 
 
 def python_environment(environ: Mapping[str, str]) -> dict[str, str]:

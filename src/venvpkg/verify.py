@@ -101,7 +101,7 @@ def check_v004(evidence: Evidence) -> Iterator[Finding]:
     for entry in evidence.tree:
         if entry.kind != "symlink" or entry.path.parts[0] == "DEBIAN":
             continue
-        target = PurePosixPath(posixpath.normpath(PurePosixPath("/", entry.path.parent, entry.target)))
+        target = _target(entry)
         if target.relative_to("/") in evidence.tree or target == PurePosixPath("/"):
             continue
         owner = evidence.system.owner(str(target))
@@ -125,7 +125,7 @@ def check_v005(evidence: Evidence) -> Iterator[Finding]:
             continue
         line = head.split(b"\n", 1)[0].decode("utf-8", "replace")
         for program in _interpreters(line, head):
-            path = PurePosixPath(program if program.startswith("/") else f"/usr/bin/{program}")
+            path = _program_path(program)
             owner = evidence.system.owner(str(path))
             if path.relative_to("/") not in evidence.tree and owner not in evidence.covered:
                 yield Finding(
@@ -239,7 +239,13 @@ def _join(control: Mapping[str, str], *names: str) -> str:
 def _link_targets(tree: Tree) -> Iterator[PurePosixPath]:
     for entry in tree:
         if entry.kind == "symlink":
-            yield PurePosixPath(posixpath.normpath(PurePosixPath("/", entry.path.parent, entry.target)))
+            yield _target(entry)
+
+
+def _target(link: Entry) -> PurePosixPath:
+    # Two slashes at the beginning, which POSIX leaves open, are one here.
+    path = posixpath.normpath(PurePosixPath("/", link.path.parent, link.target))
+    return PurePosixPath(f"/{path.lstrip('/')}")
 
 
 def _programs(tree: Tree) -> Iterator[PurePosixPath]:
@@ -248,7 +254,11 @@ def _programs(tree: Tree) -> Iterator[PurePosixPath]:
             head = entry.head(4096)
             if head.startswith(b"#!"):
                 for program in _interpreters(head.split(b"\n", 1)[0].decode("utf-8", "replace"), head):
-                    yield PurePosixPath(program if program.startswith("/") else f"/usr/bin/{program}")
+                    yield _program_path(program)
+
+
+def _program_path(program: str) -> PurePosixPath:
+    return PurePosixPath(f"/{program.lstrip('/')}" if program.startswith("/") else f"/usr/bin/{program}")
 
 
 SCANNING: tuple[Callable[[Evidence, Sequence[tuple[Entry, bytes]]], Iterator[Finding]], ...] = (

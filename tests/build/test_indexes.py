@@ -120,8 +120,10 @@ def test_no_index_asks_no_index(make: MakeCase, installer: str, index: str, tmp_
     assert fail(case).code == "requirement-not-found"
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
-@pytest.mark.parametrize("how", ["PIP_INDEX_URL", "pip.conf", "legacy pip.conf"])
+@pytest.mark.parametrize(
+    ("installer", "how"),
+    [("uv", "PIP_INDEX_URL"), ("uv", "pip.conf"), ("uv", "legacy pip.conf"), ("pip", "pip.conf")],
+)
 def test_machines_pip_index_is_honoured(make: MakeCase, installer: str, how: str, index: str) -> None:
     """By uv as well: whoever set a mirror for pip meant every download."""
     case = make(installer=installer, offline=False, dependencies=["wren-pure"])
@@ -141,8 +143,7 @@ def write_pip_conf(case: Case, text: str, *, legacy: bool = False) -> None:
     path.write_text(text)
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
-@pytest.mark.parametrize("how", ["variable", "pip.conf"])
+@pytest.mark.parametrize(("installer", "how"), [("uv", "variable"), ("uv", "pip.conf"), ("pip", "variable")])
 def test_machines_pip_links_are_honoured(
     make: MakeCase, installer: str, how: str, wheelhouse: Path, tmp_path: Path
 ) -> None:

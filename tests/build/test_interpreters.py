@@ -15,12 +15,12 @@ MakeCase = Callable[..., Case]
 
 @pytest.mark.parametrize("wanted", ["", "python3", "3", "{minor}", "python{minor}", "/usr/bin/python3"])
 def test_named_python_is_dereferenced(make: MakeCase, minor: str, wanted: str) -> None:
-    """Whatever the name, the link and Depends hold the minor version."""
+    """Whatever the name, the link, and what later steps are told, hold the minor version."""
     key = f'python = "{wanted.format(minor=minor)}"' if wanted else ""
     case = make(key)
-    case.finish()
+    case.build()
     assert str((case.stage / "bin/python").readlink()) == f"/usr/bin/python{minor}"
-    assert f"python{minor}" in case.depends()
+    assert case.state.interpreter == f"/usr/bin/python{minor}"
 
 
 def test_debians_python_is_taken_whatever_comes_first_on_path(make: MakeCase, tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_debians_python_is_taken_whatever_comes_first_on_path(make: MakeCase, tm
     shim.chmod(0o755)
     case = make()
     case.environ["PATH"] = f"{shim.parent}:{case.environ['PATH']}"
-    case.finish()
+    case.build()
     assert str(case.python.readlink()).startswith("/usr/bin/python3.")
 
 

@@ -247,3 +247,10 @@ def test_a_special_file_is_no_crash() -> None:
     path = INSIDE / "device"
     made = Tree({**tree.entries, path: Entry(path=path, kind="special", mode=0o644)})
     assert found(made) == []
+
+
+def test_two_slashes_at_the_beginning_are_one() -> None:
+    """POSIX leaves their meaning open; links and first lines have them all the same."""
+    links = {f"{INSIDE}/bin/odd": "//usr/bin/python3.11"}
+    tree = package({f"{INSIDE}/bin/tool": b"#!//bin/sh\n"}, links=links, programs=[f"{INSIDE}/bin/tool"])
+    assert found(tree) == []
