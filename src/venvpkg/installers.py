@@ -82,7 +82,7 @@ class Uv:
     def command(self, spec: Spec, request: Request) -> list[str]:
         """Return ``uv pip install …``."""
         words = [self.program, "pip", "install", "--python", str(request.python), "--link-mode", "copy"]
-        words += ["--no-compile-bytecode", "--no-config", "--no-progress"]
+        words += ["--no-compile-bytecode", "--no-progress"]
         for option, names in (("no-binary", spec.no_binary), ("only-binary", spec.only_binary)):
             words += [
                 w

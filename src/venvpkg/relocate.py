@@ -20,7 +20,7 @@ from venvpkg.tree import Entry, Tree
 # The kernel reads 256 bytes since Linux 5.1 and 128 before; pip and uv stay under the older limit.
 LONGEST_SHEBANG = 127
 # A path goes on with one of these; "/b/app" must not match inside "/b/app2".
-GOES_ON = rb"(?![A-Za-z0-9_.+~-])"
+GOES_ON = rb"(?![A-Za-z0-9_.+~\x80-\xff-])"
 WRAPPER = re.compile(
     rb"""\#!\ ?/bin/sh\n
     '''exec'\ (?P<program>"\$\(dirname[^\n]*?/'?[\w.]+'?|"[^"\n]*"|'[^'\n]*'|[^\s"']+)

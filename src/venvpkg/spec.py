@@ -142,8 +142,8 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
     if "env-name" in values and not re.fullmatch(r"[A-Za-z0-9_+.-]*[A-Za-z0-9_+-]", values["env-name"]):
         mistakes.append(f"env-name must be one plain folder name, not {values['env-name']!r}")
     # A shebang line can't quote a blank, debian/conffiles neither, and dpkg-query takes a path for a pattern.
-    if not re.fullmatch(r"[A-Za-z0-9/_.+~@%=:,-]*", root):
-        mistakes.append(f"install-root must be of letters, digits and the signs /_.+~@%=:,- alone: {root!r}")
+    if not re.fullmatch(r"[A-Za-z0-9/_.+~@%=,-]*", root):
+        mistakes.append(f"install-root must be of letters, digits and the signs /_.+~@%=,- alone: {root!r}")
     for relation in values.get("build-depends", ()):
         clauses = relation_names(relation)
         if len(clauses) != 1 or not all(DEBIAN_PACKAGE.fullmatch(n) for n in clauses[0]):

@@ -94,6 +94,29 @@ class Tree:
         """Return the entry with this path."""
         return self.entries.get(path)
 
+    def resolve(self, path: PurePosixPath) -> PurePosixPath:
+        """Return where a path leads, with every symbolic link on the way followed.
+
+        The tree is taken for the root of the file system. What leaves the tree is followed no further,
+        and neither is a loop; the result need not be in the tree. Both paths are relative.
+        """
+        waiting, done, hops = list(reversed(path.parts)), PurePosixPath(), 0
+        while waiting:
+            part = waiting.pop()
+            if part == "..":
+                done = done.parent
+                continue
+            entry = self.entries.get(done / part)
+            # Linux follows 40 links (path_resolution(7)).
+            if entry is None or entry.kind != "symlink" or hops == 40:
+                done = done / part
+                continue
+            hops += 1
+            if entry.target.startswith("/"):
+                done = PurePosixPath()
+            waiting += [p for p in reversed(PurePosixPath(entry.target).parts) if p not in ("/", "//")]
+        return done
+
     def files(self) -> Iterator[Entry]:
         """Iterate over the regular files."""
         return (e for e in self.entries.values() if e.kind == "file")

@@ -1,6 +1,5 @@
 """One function per check; a numbered check is a pure function from evidence to findings."""
 
-import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from debian.deb822 import Deb822
 from venvpkg.control import relation_names
 from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
 from venvpkg.elf import MAGIC, Elf
-from venvpkg.relocate import HASHES, LONGEST_SHEBANG, record_hash
+from venvpkg.relocate import GOES_ON, HASHES, LONGEST_SHEBANG, record_hash
 from venvpkg.report import Finding, Report
 from venvpkg.shlibs import External, Link, Missing, link_objects, read_elves
 from venvpkg.system import System
 from venvpkg.tree import Entry, Tree
 
 PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
-GOES_ON = rb"(?![A-Za-z0-9_.+~-])"
 PYTHON_NAME = re.compile(r"python(3\.\d+)")
 
 
@@ -101,7 +99,7 @@ def check_v004(evidence: Evidence) -> Iterator[Finding]:
     for entry in evidence.tree:
         if entry.kind != "symlink" or entry.path.parts[0] == "DEBIAN":
             continue
-        target = _target(entry)
+        target = PurePosixPath("/", evidence.tree.resolve(entry.path))
         if target.relative_to("/") in evidence.tree or target == PurePosixPath("/"):
             continue
         owner = evidence.system.owner(str(target))
@@ -239,13 +237,7 @@ def _join(control: Mapping[str, str], *names: str) -> str:
 def _link_targets(tree: Tree) -> Iterator[PurePosixPath]:
     for entry in tree:
         if entry.kind == "symlink":
-            yield _target(entry)
-
-
-def _target(link: Entry) -> PurePosixPath:
-    # Two slashes at the beginning, which POSIX leaves open, are one here.
-    path = posixpath.normpath(PurePosixPath("/", link.path.parent, link.target))
-    return PurePosixPath(f"/{path.lstrip('/')}")
+            yield PurePosixPath("/", tree.resolve(entry.path))
 
 
 def _programs(tree: Tree) -> Iterator[PurePosixPath]:

@@ -149,6 +149,14 @@ def test_links_into_the_package_or_its_dependencies_are_right(target: str) -> No
     assert found(package(links={f"{INSIDE}/link": target})) == []
 
 
+def test_links_through_links_of_the_package_are_followed() -> None:
+    """lib64 is lib in every environment; a loop leads nowhere and is no crash."""
+    right = {f"{INSIDE}/lib64": "lib", f"{INSIDE}/link": "lib64/python3.11/site-packages/app/__init__.py"}
+    assert found(package(links=right)) == []
+    loop = package(links={f"{INSIDE}/a": "b", f"{INSIDE}/b": "a"})
+    assert {code for code, _ in found(loop)} <= {"V004"}
+
+
 @pytest.mark.parametrize(
     "head",
     [
