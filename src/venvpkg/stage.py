@@ -87,6 +87,8 @@ def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> Non
             causes=error.causes,
             hint="Is the disk full, or the source tree read-only?",
         ) from error
+    # Python 3.13 keeps environments out of version control; a package is no working tree.
+    (plan.workshop / ".gitignore").unlink(missing_ok=True)
     folder = plan.workshop / "bin"
     for link in [p for p in folder.iterdir() if p.is_symlink() and p.name.startswith("python")]:
         link.unlink()

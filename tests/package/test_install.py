@@ -17,6 +17,7 @@ pytestmark = pytest.mark.root
 
 Servers = Callable[[str], Root]
 PREFIX = "/opt/venvs/demo"
+CONFFILE = f"{PREFIX}/etc/demo.conf"
 # A program that imports a module of its own, which Python then compiles if it may.
 MAIN = """\
 import sys
@@ -51,6 +52,13 @@ def built(bench: Callable[[str], Bench]) -> dict[str, Built]:
         "hermetic": versioned("1.0", "first", config="hermetic = true"),
         "usr": versioned("1.0", "first", "usr/lib/venvs", config='install-root = "/usr/lib/venvs"'),
         "neighbour": Project(name="other"),
+        "conffile": Project(
+            files={
+                "demo.conf": "as shipped\n",
+                "debian/install": "demo.conf opt/venvs/demo/etc\n",
+                "debian/conffiles": f"{CONFFILE}\n",
+            }
+        ),
     }
     return bench("bookworm").build_all({name: Recipe(project=project) for name, project in projects.items()})
 
@@ -74,6 +82,32 @@ def test_purge_leaves_the_files_that_were_there_before(
     root.run(f"mkdir -p '{prefix}/var/a b' && touch '{prefix}/var/a b/cache' {prefix}/lib/x.pyc")
     root.purge("demo")
     assert difference(before, root.snapshot(DATABASES)) == {}
+
+
+def test_trixie_too_is_left_as_it_was(bench: Callable[[str], Bench], server: Servers) -> None:
+    """Its dpkg and Python are others; so is what they write."""
+    package = bench("trixie").build(versioned("1.0", "first", config='bytecode = "install"\nexpose = "all"'))
+    root = server("trixie")
+    root.run(["apt-get", "clean"])
+    before = root.snapshot(DATABASES)
+    root.install([package.deb()])
+    assert root.run(["demo"], env={"PYTHONDONTWRITEBYTECODE": None}).stdout.startswith("demo first")
+    root.purge("demo")
+    assert difference(before, root.snapshot(DATABASES)) == {}
+
+
+def test_conffile_under_the_prefix_stays_until_purge(built: Mapping[str, Built], server: Servers) -> None:
+    """What the administrator wrote outlives remove and a new installation (Policy 10.7.3)."""
+    root = server("bookworm")
+    root.install([built["conffile"].deb()])
+    root.inside(CONFFILE).write_text("as changed\n")
+    root.run([f"{PREFIX}/bin/demo"], env={"PYTHONDONTWRITEBYTECODE": None})
+    root.run(["dpkg", "--remove", "demo"])
+    assert leftovers(root) == ["/opt/venvs", PREFIX, f"{PREFIX}/etc", CONFFILE]
+    root.install([built["conffile"].deb()])
+    assert root.inside(CONFFILE).read_text() == "as changed\n"
+    root.purge("demo")
+    assert leftovers(root) == []
 
 
 def test_remove_leaves_an_empty_opt(built: Mapping[str, Built], server: Servers) -> None:
@@ -273,3 +307,21 @@ def test_nothing_is_done_under_dpkg_root(built: Mapping[str, Built], server: Ser
         done = root.run([f"{info}.{script}", *arguments], env={"DPKG_ROOT": "/srv/root"})
         assert done.stdout == ""
     assert difference(before, root.snapshot()) == {}
+
+
+def test_dpkg_can_install_into_another_root_from_outside(built: Mapping[str, Built], server: Servers) -> None:
+    """With `--root` and scripts that run outside of it; the system around it is not touched."""
+    root = server("bookworm")
+    target = "/srv/target"
+    root.copy_in(built["install"].deb(), "/srv/demo.deb")
+    root.run(
+        f"mkdir -p {target}/var/lib/dpkg/updates {target}/var/lib/dpkg/info && touch {target}/var/lib/dpkg/status"
+    )
+    before = root.snapshot([target])
+    dpkg = ["dpkg", f"--root={target}", "--force-script-chrootless", "--force-depends", "--log=/dev/null"]
+    root.run([*dpkg, "--install", "/srv/demo.deb"])
+    assert root.inside(f"{target}{PREFIX}/bin/demo").is_file()
+    assert not [path for path in root.files() if path.startswith(target) and path.endswith(".pyc")]
+    root.run([*dpkg, "--purge", "demo"])
+    assert not root.inside(f"{target}{PREFIX}").exists()
+    assert difference(before, root.snapshot([target])) == {}
