@@ -118,6 +118,37 @@ def _specs(source: Path) -> "list[Spec]":
     return [configuration.spec(name, variables, {}) for name in select_packages(configuration, names)]
 
 
+@venvpkg.command("verify")
+@click.option("--json", "as_json", is_flag=True, help='Print {"findings": [...], "checked": N}.')
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@guarded
+def verify_command(as_json: bool, paths: tuple[Path, ...]) -> None:
+    """Check finished packages, installed environments, or folders that hold one.
+
+    Each PATH is a .deb of any tool's, the prefix of an environment, or a package build root. Nothing
+    that is in it runs. Exit code 0 says that nothing was found, 1 that something was, 3 that a PATH
+    could not be checked.
+    """
+    from venvpkg.inspection import verify_path
+    from venvpkg.report import Report
+
+    run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
+    reports = {path: verify_path(path, run) for path in paths}
+    total = Report(
+        findings=tuple(f for report in reports.values() for f in report.findings),
+        checked=sum(report.checked for report in reports.values()),
+    )
+    if as_json:
+        click.echo(total.to_json())
+    else:
+        for path, report in reports.items():
+            count = f"{len(report.findings)} findings" if report.findings else "nothing found"
+            click.echo(f"{path}: {report.checked} files, {count}")
+            if report.findings:
+                click.echo(report.to_text())
+    sys.exit(EXIT_FOUND if total.findings else 0)
+
+
 @venvpkg.group(hidden=True)
 def dh() -> None:
     """What the dh_venvpkg commands call; each reads and writes JSON."""

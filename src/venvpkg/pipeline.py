@@ -12,6 +12,7 @@ from venvpkg.control import read_control
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
 from venvpkg.depends import compute, read_system
 from venvpkg.distributions import read_distributions
+from venvpkg.evidence import gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
@@ -27,7 +28,7 @@ from venvpkg.smoke import require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.tree import Tree
-from venvpkg.verify import gather, verify
+from venvpkg.verify import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 from venvpkg.errors import VenvpkgError
 
@@ -135,6 +135,35 @@ class Shell:
         child.stdout.close()
         child.stderr.close()
         return Result(returncode=child.wait(), stdout=stdout, lines=tuple(lines))
+
+
+@contextmanager
+def stream(argv: Sequence[str | Path]) -> Iterator[BinaryIO]:
+    """Give the standard output of a command while it runs; one that is no longer read is ended.
+
+    Raises:
+        CommandFailedError: where it ends with another status than 0 after everything was read.
+    """
+    words = [str(word) for word in argv]
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout and child.stderr
+    finished = False
+    try:
+        yield cast(BinaryIO, child.stdout)
+        child.stdout.read()
+        finished = True
+    finally:
+        child.stdout.close()
+        said = child.stderr.read().decode("utf-8", "replace").splitlines()
+        child.stderr.close()
+        status = child.wait()
+    if finished and status != 0:
+        raise CommandFailedError(
+            code="command-failed",
+            message=f"{Path(words[0]).name} ended with {describe_status(status)}.",
+            causes=said[-SHOWN_LINES:],
+            lines=said,
+        )
 
 
 def _feed(stream: IO[bytes], text: str) -> None:

@@ -24,7 +24,7 @@ class Entry:
     size: int = 0
     """Bytes; 0 for what is not a file."""
     target: str = ""
-    """Where a symbolic link points, as written."""
+    """Where a symbolic link points, as written; of a file in a .deb, the file that it is a hard link to."""
     opener: Callable[[], BinaryIO | io.FileIO] = io.BytesIO
     """Opens a file for reading."""
 
@@ -44,6 +44,15 @@ class Tree:
     """Entries by path, in the order of their names."""
 
     entries: Mapping[PurePosixPath, Entry]
+    again: Callable[[], Iterator[Entry]] | None = None
+    """Goes over the entries in an order of its own, each open until the next one only; see :meth:`walk`."""
+
+    def walk(self) -> Iterator[Entry]:
+        """Iterate over the entries in the order in which their contents are at hand.
+
+        A tree that is read from a stream has the contents of most files at no other time.
+        """
+        return self.again() if self.again else iter(self)
 
     @classmethod
     def from_dir(cls, top: Path, at: PurePosixPath | None = None) -> "Tree":

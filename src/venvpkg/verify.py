@@ -1,95 +1,66 @@
 """One function per check; a numbered check is a pure function from evidence to findings."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from debian.deb822 import Deb822
+from packaging.markers import UndefinedEnvironmentName, default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from venvpkg.control import relation_names
-from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
-from venvpkg.elf import MAGIC, Elf
-from venvpkg.relocate import GOES_ON, HASHES, LONGEST_SHEBANG, record_hash
+from venvpkg.distributions import locate, read_record, text_of
+from venvpkg.evidence import Evidence, interpreters, program_path
+from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
-from venvpkg.shlibs import External, Link, Missing, link_objects, read_elves
-from venvpkg.system import System
-from venvpkg.tree import Entry, Tree
+from venvpkg.shlibs import External, Missing
+from venvpkg.tree import Entry
 
-PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
-PYTHON_NAME = re.compile(r"python(3\.\d+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """Everything that the checks look at."""
-
-    tree: Tree
-    """The package as it will ship, with DEBIAN/."""
-    inside: PurePosixPath
-    """The environment's prefix without the leading slash."""
-    build_paths: tuple[bytes, ...]
-    """Folders of the build machine that nothing may name."""
-    relations: str = ""
-    """Pre-Depends and Depends of the final control file."""
-    weak_relations: str = ""
-    """Recommends and Suggests."""
-    elves: Mapping[PurePosixPath, Elf] = field(default_factory=dict)
-    """The environment's ELF files, by path relative to the prefix."""
-    links: tuple[Link, ...] = ()
-    distributions: tuple[Distribution, ...] = ()
-    """With paths relative to the prefix."""
-    system: System = field(default_factory=System)
-
-    @property
-    def covered(self) -> frozenset[str]:
-        """Return the packages that Depends brings in."""
-        return self.system.closure(self.relations) | self.system.essential
-
-    def naming_build_path(self) -> Iterator[tuple[Entry, bytes]]:
-        """Yield the files outside DEBIAN/ that name a folder of the build machine, with their bytes."""
-        patterns = [(raw, re.compile(re.escape(raw) + GOES_ON)) for raw in self.build_paths]
-        for entry in self.tree.files():
-            if entry.path.parts[0] == "DEBIAN":
-                continue
-            data = entry.load()
-            if any(raw in data and pattern.search(data) for raw, pattern in patterns):
-                yield entry, data
+# What the ELF header says on Debian's architectures (Policy §11.1).
+MACHINES = {
+    "amd64": ("EM_X86_64", 64),
+    "arm64": ("EM_AARCH64", 64),
+    "armhf": ("EM_ARM", 32),
+    "i386": ("EM_386", 32),
+    "ppc64el": ("EM_PPC64", 64),
+    "riscv64": ("EM_RISCV", 64),
+    "s390x": ("EM_S390", 64),
+}
 
 
-def check_v001(evidence: Evidence, named: Sequence[tuple[Entry, bytes]]) -> Iterator[Finding]:
+def check_v001(evidence: Evidence) -> Iterator[Finding]:
     """Find the build path in text files."""
-    for entry, data in named:
-        if data[:4] != MAGIC and entry.path.suffix != ".pyc":
-            where = _excerpt(data, evidence.build_paths)
+    for mention in evidence.mentions:
+        if mention.kind == "text":
             yield Finding(
                 code="V001",
-                path=str(entry.path),
-                message=f"names the build path: {where}",
+                path=str(mention.path),
+                message=f"names the build path: {mention.excerpt}",
                 hint="The path does not exist on a server. Make the file's path relative, or prune the file.",
             )
 
 
-def check_v002(evidence: Evidence, named: Sequence[tuple[Entry, bytes]]) -> Iterator[Finding]:
+def check_v002(evidence: Evidence) -> Iterator[Finding]:
     """Find the build path in bytecode."""
-    for entry, data in named:
-        if entry.path.suffix == ".pyc" and data[:4] != MAGIC:
+    for mention in evidence.mentions:
+        if mention.kind == "bytecode":
             yield Finding(
                 code="V002",
-                path=str(entry.path),
-                message=f"holds the build path: {_excerpt(data, evidence.build_paths)}",
+                path=str(mention.path),
+                message=f"holds the build path: {mention.excerpt}",
                 hint="Ship the module's source, from which venvpkg compiles, or leave the .pyc out.",
             )
 
 
-def check_v003(evidence: Evidence, named: Sequence[tuple[Entry, bytes]]) -> Iterator[Finding]:
+def check_v003(evidence: Evidence) -> Iterator[Finding]:
     """Find the build path in ELF files: RPATH, RUNPATH, interpreter or any other string."""
-    for entry, data in named:
-        if data[:4] == MAGIC:
+    for mention in evidence.mentions:
+        if mention.kind == "elf":
             yield Finding(
                 code="V003",
-                path=str(entry.path),
-                message=f"holds the build path: {_excerpt(data, evidence.build_paths)}",
+                path=str(mention.path),
+                message=f"holds the build path: {mention.excerpt}",
                 hint="Build it with -ffile-prefix-map and without an absolute -rpath.",
             )
 
@@ -115,28 +86,23 @@ def check_v004(evidence: Evidence) -> Iterator[Finding]:
 
 def check_v005(evidence: Evidence) -> Iterator[Finding]:
     """Find programs whose interpreter will not be there, or whose first line is over the kernel's limit."""
-    for entry in evidence.tree.files():
-        if not entry.mode & 0o111 or entry.path.parent.name not in PROGRAM_FOLDERS:
-            continue
-        head = entry.head(4096)
-        if not head.startswith(b"#!"):
-            continue
-        line = head.split(b"\n", 1)[0].decode("utf-8", "replace")
-        for program in _interpreters(line, head):
-            path = _program_path(program)
+    for place, head in evidence.heads.items():
+        for program in interpreters(head):
+            path = program_path(program)
             owner = evidence.system.owner(str(path))
             if path.relative_to("/") not in evidence.tree and owner not in evidence.covered:
                 yield Finding(
                     code="V005",
-                    path=str(entry.path),
+                    path=str(place),
                     message=f"starts {program}, which is in neither the package nor its dependencies",
                     hint=f"Depend on {owner}." if owner else "Correct the first line, or prune the file.",
                 )
-        if len(line.encode()) > LONGEST_SHEBANG:
+        line = head.split(b"\n", 1)[0]
+        if head.startswith(b"#!") and len(line) > LONGEST_SHEBANG:
             yield Finding(
                 code="V005",
-                path=str(entry.path),
-                message=f"its first line has {len(line.encode())} bytes, over the limit of {LONGEST_SHEBANG}",
+                path=str(place),
+                message=f"its first line has {len(line)} bytes, over the limit of {LONGEST_SHEBANG}",
                 hint="Choose a shorter install-root or env-name.",
             )
 
@@ -147,7 +113,7 @@ def check_v006(evidence: Evidence) -> Iterator[Finding]:
         record = evidence.inside / distribution.folder / "RECORD"
         for name, digest, size in read_record(text_of(evidence.tree, record)):
             path = evidence.inside / locate(distribution.folder, name)
-            wrong = _differs(evidence.tree.get(path), digest, size)
+            wrong = _differs(evidence.tree.get(path), evidence.digests.get(path, {}), digest, size)
             if wrong:
                 yield Finding(
                     code="V006",
@@ -187,113 +153,148 @@ def check_v008(evidence: Evidence) -> Iterator[Finding]:
 def check_v009(evidence: Evidence) -> Iterator[Finding]:
     """Find an environment that Depends does not hold to the interpreter's minor version."""
     link = evidence.tree.get(evidence.inside / "bin" / "python")
-    if link is None or link.kind != "symlink" or not link.target.startswith("/"):
+    target = evidence.tree.resolve(evidence.inside / "bin" / "python")
+    minor = python_minor(evidence)
+    if link is None or target in evidence.tree or not minor or not evidence.control:
         return
-    found = PYTHON_NAME.fullmatch(PurePosixPath(link.target).name)
     names = {name for clause in relation_names(evidence.relations) for name in clause}
-    if found and f"python{found[1]}" not in names:
+    if f"python{minor}" not in names:
         yield Finding(
             code="V009",
             path=str(link.path),
-            message=f"links to {link.target}, and Depends does not name python{found[1]}",
+            message=f"leads to /{target}, and Depends does not name python{minor}",
             hint="Put ${misc:Depends} into Depends in debian/control.",
         )
 
 
-def gather(
-    tree: Tree, inside: PurePosixPath, build_paths: tuple[bytes, ...], ask: Callable[[Iterable[str]], System]
-) -> Evidence:
-    """Collect the evidence about one package.
-
-    Args:
-        tree: the package, with DEBIAN/control.
-        inside: the environment's prefix without the leading slash.
-        build_paths: folders of the build machine.
-        ask: returns the system, with the owners of the paths that it is given.
-    """
-    environment = tree.below(inside)
-    control: Mapping[str, str] = next(
-        iter(Deb822.iter_paragraphs(text_of(tree, PurePosixPath("DEBIAN/control")), use_apt_pkg=False)), {}
-    )
-    elves = read_elves(environment)
-    system = ask([str(p) for p in (*_link_targets(tree), *_programs(tree))])
-    return Evidence(
-        tree=tree,
-        inside=inside,
-        build_paths=build_paths,
-        relations=_join(control, "Pre-Depends", "Depends"),
-        weak_relations=_join(control, "Recommends", "Suggests"),
-        elves=elves,
-        links=link_objects(elves, PurePosixPath("/", inside), system),
-        distributions=read_distributions(environment),
-        system=system,
-    )
+def python_minor(evidence: Evidence) -> str:
+    """Return the minor version that an environment was made for, ``3.11``, from the folder of its modules."""
+    folders = (p.name for p in evidence.tree.entries if p.parent == evidence.inside / "lib")
+    return next((f.removeprefix("python") for f in folders if re.fullmatch(r"python3\.\d+", f)), "")
 
 
-def _join(control: Mapping[str, str], *names: str) -> str:
-    return ", ".join(control[name] for name in names if control.get(name))
+def check_v010(evidence: Evidence) -> Iterator[Finding]:
+    """Find ELF files for another architecture, or any in a package for all of them."""
+    architecture = evidence.control.get("Architecture", "")
+    for path, elf in evidence.elves.items():
+        if architecture == "all":
+            wrong = "is machine code, in a package that is Architecture: all"
+        elif architecture in MACHINES and (elf.machine, elf.bits) != MACHINES[architecture]:
+            machine = f"{elf.machine.removeprefix('EM_')}, {elf.bits} bits"
+            wrong = f"is for {machine}, in a package for {architecture}"
+        else:
+            continue
+        yield Finding(
+            code="V010",
+            path=str(evidence.inside / path),
+            message=wrong,
+            hint="Use Architecture: any, and build on each; prune what is for another machine.",
+        )
 
 
-def _link_targets(tree: Tree) -> Iterator[PurePosixPath]:
-    for entry in tree:
-        if entry.kind == "symlink":
-            yield PurePosixPath("/", tree.resolve(entry.path))
+def check_v013(evidence: Evidence) -> Iterator[Finding]:
+    """Find editable installs, which point at a folder of the build machine (PEP 660)."""
+    for entry in evidence.tree.files():
+        if not entry.path.is_relative_to(evidence.inside):
+            continue
+        name = entry.path.name
+        editable = name.startswith("__editable__") or name.endswith(".egg-link")
+        if name == "direct_url.json":
+            editable = '"editable":true' in text_of(evidence.tree, entry.path).replace(" ", "")
+        if editable:
+            yield Finding(
+                code="V013",
+                path=str(entry.path),
+                message="belongs to an editable install",
+                hint="Install the project itself, not a link to its folder.",
+            )
 
 
-def _programs(tree: Tree) -> Iterator[PurePosixPath]:
-    for entry in tree.files():
-        if entry.mode & 0o111 and entry.path.parent.name in PROGRAM_FOLDERS:
-            head = entry.head(4096)
-            if head.startswith(b"#!"):
-                for program in _interpreters(head.split(b"\n", 1)[0].decode("utf-8", "replace"), head):
-                    yield _program_path(program)
+def check_v014(evidence: Evidence) -> Iterator[Finding]:
+    """Find requirements of a distribution that the environment does not meet."""
+    versions = {d.name: d.version for d in evidence.distributions}
+    markers = target_markers(evidence)
+    for distribution in evidence.distributions:
+        for text in distribution.requires:
+            wrong = _unmet(text, versions, markers)
+            if wrong:
+                yield Finding(
+                    code="V014",
+                    path=str(evidence.inside / distribution.folder),
+                    message=f"{distribution.name} requires {text}, and {wrong}",
+                    hint="Add it to the requirements, or correct the version that is pinned.",
+                )
 
 
-def _program_path(program: str) -> PurePosixPath:
-    return PurePosixPath(f"/{program.lstrip('/')}" if program.startswith("/") else f"/usr/bin/{program}")
+def target_markers(evidence: Evidence) -> dict[str, str]:
+    """Return the environment that markers are evaluated in (PEP 508), as the package's own files tell it."""
+    minor = python_minor(evidence) or "3"
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(evidence.control.get("Architecture", ""), "")
+    markers = {name: str(value) for name, value in default_environment().items()}
+    markers |= {"python_version": minor, "python_full_version": f"{minor}.0", "sys_platform": "linux"}
+    return markers | ({"platform_machine": machine} if machine else {}) | {"extra": ""}
 
 
-SCANNING: tuple[Callable[[Evidence, Sequence[tuple[Entry, bytes]]], Iterator[Finding]], ...] = (
+def _unmet(text: str, versions: Mapping[str, str], markers: Mapping[str, str]) -> str:
+    try:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate(dict(markers)):
+            return ""
+        name = canonicalize_name(requirement.name)
+        if name not in versions:
+            return f"{name} is not there"
+        if not requirement.specifier.contains(versions[name], prereleases=True):
+            return f"{name} is {versions[name]}"
+    except (InvalidRequirement, InvalidVersion, UndefinedEnvironmentName):
+        return "that is no requirement that anything understands"
+    return ""
+
+
+def check_v016(evidence: Evidence) -> Iterator[Finding]:
+    """Find modes and kinds of files that no environment needs: set-id bits, world-writable files, devices."""
+    for entry in evidence.tree:
+        if entry.path.parts[0] == "DEBIAN":
+            continue
+        wrong = ""
+        if entry.kind == "special":
+            wrong = "is a device, a socket or a pipe"
+        elif entry.kind != "symlink" and entry.mode & 0o6000:
+            wrong = f"is set-id (mode {entry.mode:04o})"
+        elif entry.kind != "symlink" and entry.mode & 0o002 and not entry.mode & 0o1000:
+            wrong = f"may be written by anyone (mode {entry.mode:04o})"
+        if wrong:
+            yield Finding(
+                code="V016",
+                path=str(entry.path),
+                message=wrong,
+                hint="Correct the mode in the project, or prune the file.",
+            )
+
+
+CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     check_v001,
     check_v002,
     check_v003,
-)
-CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     check_v004,
     check_v005,
     check_v006,
     check_v007,
     check_v008,
     check_v009,
+    check_v010,
+    check_v013,
+    check_v014,
+    check_v016,
 )
 
 
 def verify(evidence: Evidence) -> Report:
     """Run every check and return what they found, in the order of their numbers."""
-    named = list(evidence.naming_build_path())
-    findings = [f for check in SCANNING for f in check(evidence, named)]
-    findings += [f for check in CHECKS for f in check(evidence)]
+    findings = [f for check in CHECKS for f in check(evidence)]
     return Report(findings=tuple(sorted(findings)), checked=sum(1 for _ in evidence.tree.files()))
 
 
-def _excerpt(data: bytes, paths: Sequence[bytes]) -> str:
-    start = min(at for at in (data.find(path) for path in paths) if at >= 0)
-    found = re.match(rb"[^\s\0\"'<>]{1,120}", data[start:])
-    return found[0].decode("utf-8", "replace") if found else ""
-
-
-def _interpreters(line: str, head: bytes) -> list[str]:
-    words = line[2:].split()
-    if not words:
-        return []
-    if PurePosixPath(words[0]).name == "env":
-        rest = [w for w in words[1:] if not w.startswith("-") and "=" not in w]
-        return [words[0], *rest[:1]]
-    wrapped = re.match(rb"#![^\n]*\n'''exec' [\"']?([^\s\"']+)", head)
-    return [words[0], wrapped[1].decode("utf-8", "replace")] if wrapped else [words[0]]
-
-
-def _differs(entry: Entry | None, digest: str, size: str) -> str:
+def _differs(entry: Entry | None, digests: Mapping[str, str], digest: str, size: str) -> str:
     if entry is None:
         return "is not there"
     if not digest or entry.kind != "file":
@@ -303,4 +304,4 @@ def _differs(entry: Entry | None, digest: str, size: str) -> str:
     algorithm = digest.partition("=")[0]
     if algorithm not in HASHES:
         return f"has a hash of an unknown kind, {algorithm}"
-    return "" if record_hash(entry.load(), algorithm) == digest else "has another hash"
+    return "" if digests.get(algorithm) == digest else "has another hash"

@@ -314,9 +314,8 @@ def test_dpkg_can_install_into_another_root_from_outside(built: Mapping[str, Bui
     root = server("bookworm")
     target = "/srv/target"
     root.copy_in(built["install"].deb(), "/srv/demo.deb")
-    root.run(
-        f"mkdir -p {target}/var/lib/dpkg/updates {target}/var/lib/dpkg/info && touch {target}/var/lib/dpkg/status"
-    )
+    database = f"{target}/var/lib/dpkg"
+    root.run(f"mkdir -p {database}/updates {database}/info && touch {database}/status")
     before = root.snapshot([target])
     dpkg = ["dpkg", f"--root={target}", "--force-script-chrootless", "--force-depends", "--log=/dev/null"]
     root.run([*dpkg, "--install", "/srv/demo.deb"])

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 import pytest
 
 from objects import Objects
+from venvpkg.evidence import Evidence, gather
 from venvpkg.relocate import record_hash
 from venvpkg.system import Installed, System
 from venvpkg.tree import Entry, Tree
-from venvpkg.verify import Evidence, gather, verify
+from venvpkg.verify import verify
 
 INSIDE = PurePosixPath("opt/venvs/app")
 SITE = f"{INSIDE}/lib/python3.11/site-packages"
@@ -250,11 +251,64 @@ def test_a_tree_without_an_environment_is_no_crash() -> None:
 
 
 def test_a_special_file_is_no_crash() -> None:
-    """A device is another check's to find; none reads it."""
+    """V016 finds a device by its kind; no check reads it."""
     tree = package()
     path = INSIDE / "device"
     made = Tree({**tree.entries, path: Entry(path=path, kind="special", mode=0o644)})
-    assert found(made) == []
+    assert found(made) == [("V016", str(path))]
+
+
+@pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o666, 0o777])
+def test_v016_finds_modes_that_no_environment_needs(mode: int) -> None:
+    """Set-id bits, and what anyone may write."""
+    tree = package({f"{INSIDE}/x": b"x"})
+    path = INSIDE / "x"
+    made = Tree({**tree.entries, path: replace(tree.entries[path], mode=mode)})
+    assert found(made) == [("V016", str(path))]
+
+
+def test_v010_finds_machine_code_in_a_package_for_all(objects: Objects) -> None:
+    """And code for another machine than the package's."""
+    name = f"{SITE}/app/x.so"
+    for architecture, codes in (("all", ["V010"]), ("s390x", ["V010"])):
+        control = CONTROL + f"Architecture: {architecture}\n".encode()
+        assert [
+            code for code, _ in found(package({name: objects["program"], "DEBIAN/control": control}))
+        ] == codes
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (f"{INFO}/direct_url.json", b'{"url": "file:///x", "dir_info": {"editable": true}}'),
+        (f"{SITE}/__editable__.app-1.0.pth", b"/srv/app/src\n"),
+        (f"{SITE}/app.egg-link", b"/srv/app\n"),
+    ],
+)
+def test_v013_finds_editable_installs(name: str, data: bytes) -> None:
+    """As PEP 610, setuptools and its old command leave them."""
+    assert found(package({name: data})) == [("V013", name)]
+
+
+@pytest.mark.parametrize(
+    ("requires", "unmet"),
+    [
+        ("none-such", True),
+        ("app > 1.0", True),
+        ("app == 1.0", False),
+        ("none-such; python_version < '3.11'", False),
+        ("none-such; python_version >= '3.11'", True),
+        ("none-such; extra == 'more'", False),
+        ("none-such; sys_platform == 'win32'", False),
+        ("((", True),
+    ],
+)
+def test_v014_finds_requirements_that_are_not_met(requires: str, unmet: bool) -> None:
+    """On the Python and the system that the package is for; extras are nobody's."""
+    metadata = f"Name: app\nVersion: 1.0\nRequires-Dist: {requires}\n".encode()
+    files = {f"{SITE}/app/__init__.py": MODULE, f"{INFO}/METADATA": metadata}
+    tree = package({**files, f"{INFO}/RECORD": record(files)})
+    assert [code for code, _ in found(tree)] == (["V014"] if unmet else [])
 
 
 def test_two_slashes_at_the_beginning_are_one() -> None:

@@ -1,0 +1,210 @@
+"""Collects, in one walk over a package, everything that the checks look at."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Literal
+
+from debian.deb822 import Deb822
+
+from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
+from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
+from venvpkg.relocate import GOES_ON, HASHES, record_hash
+from venvpkg.shlibs import Link, link_objects
+from venvpkg.system import System
+from venvpkg.tree import Entry, Tree
+
+PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
+HEAD = 4096
+MODULE_PATH = re.compile(rb"(/[^\0\n\"']{1,400}?)/lib/python3\.\d+/site-packages/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """A file that names a folder of the build machine."""
+
+    path: PurePosixPath
+    kind: Literal["text", "bytecode", "elf"]
+    excerpt: str
+    """The path that stands there, its beginning at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that the checks look at; of files' contents only what a check needs."""
+
+    tree: Tree
+    """The package as it will ship, with DEBIAN/."""
+    inside: PurePosixPath
+    """The environment's prefix without the leading slash."""
+    control: Mapping[str, str] = field(default_factory=dict)
+    """The fields of DEBIAN/control; none where only an environment is at hand."""
+    mentions: tuple[Mention, ...] = ()
+    heads: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
+    """The first 4096 bytes of programs."""
+    digests: Mapping[PurePosixPath, Mapping[str, str]] = field(default_factory=dict)
+    """Hashes of files that a RECORD has, as RECORD writes them, by algorithm."""
+    elves: Mapping[PurePosixPath, Elf] = field(default_factory=dict)
+    """The environment's ELF files, by path relative to the prefix."""
+    links: tuple[Link, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
+    """With paths relative to the prefix."""
+    system: System = field(default_factory=System)
+
+    @property
+    def relations(self) -> str:
+        """Return Pre-Depends and Depends."""
+        return ", ".join(self.control[name] for name in ("Pre-Depends", "Depends") if self.control.get(name))
+
+    @property
+    def weak_relations(self) -> str:
+        """Return Recommends and Suggests."""
+        return ", ".join(self.control[name] for name in ("Recommends", "Suggests") if self.control.get(name))
+
+    @property
+    def covered(self) -> frozenset[str]:
+        """Return the packages that Depends brings in."""
+        return self.system.closure(self.relations) | self.system.essential
+
+
+def gather(
+    tree: Tree,
+    inside: PurePosixPath,
+    build_paths: tuple[bytes, ...],
+    ask: Callable[[Iterable[str]], System],
+    control: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Collect the evidence about one environment of a package.
+
+    Args:
+        tree: the package, with DEBIAN/control.
+        inside: the environment's prefix without the leading slash.
+        build_paths: folders of the build machine.
+        ask: returns the system, with the owners of the paths that it is given.
+        control: the package's fields, where the tree has no DEBIAN/control.
+    """
+    if control is None:
+        text = text_of(tree, PurePosixPath("DEBIAN/control"))
+        control = next(iter(Deb822.iter_paragraphs(text, use_apt_pkg=False)), {})
+    distributions = read_distributions(tree.below(inside))
+    wanted = recorded_algorithms(tree, inside, distributions)
+    twins = [(e.path, PurePosixPath(e.target)) for e in tree.files() if e.target]
+    for path, original in twins:
+        wanted.setdefault(original, set()).update(wanted.get(path, ()))
+    patterns = [(raw, re.compile(re.escape(raw) + GOES_ON)) for raw in build_paths if raw]
+    mentions, heads, digests, elves = [], {}, {}, {}
+    for entry in tree.walk():
+        if entry.kind != "file" or entry.target or entry.path.parts[0] == "DEBIAN":
+            continue
+        data = entry.load()
+        if any(raw in data and pattern.search(data) for raw, pattern in patterns):
+            mentions.append(_mention(entry.path, data, build_paths))
+        if is_program(entry):
+            heads[entry.path] = data[:HEAD]
+        if entry.path in wanted:
+            digests[entry.path] = {name: record_hash(data, name) for name in wanted[entry.path]}
+        if data[:4] == MAGIC and entry.path.is_relative_to(inside):
+            try:
+                elves[entry.path.relative_to(inside)] = read_elf(BytesIO(data))
+            except NotElfError:
+                continue
+    digests |= {path: digests.get(original, {}) for path, original in twins}
+    elves = dict(sorted(elves.items()))
+    targets = [PurePosixPath("/", tree.resolve(e.path)) for e in tree if e.kind == "symlink"]
+    programs = [program_path(name) for head in heads.values() for name in interpreters(head)]
+    system = ask([str(path) for path in (*targets, *programs)])
+    return Evidence(
+        tree=tree,
+        inside=inside,
+        control=control,
+        mentions=tuple(sorted(mentions, key=lambda m: m.path)),
+        heads=dict(sorted(heads.items())),
+        digests=digests,
+        elves=elves,
+        links=link_objects(elves, PurePosixPath("/", inside), system),
+        distributions=distributions,
+        system=system,
+    )
+
+
+def recorded_algorithms(
+    tree: Tree, inside: PurePosixPath, distributions: Iterable[Distribution]
+) -> dict[PurePosixPath, set[str]]:
+    """Return the files that a RECORD has, each with the kinds of hashes that it is recorded under."""
+    wanted: dict[PurePosixPath, set[str]] = {}
+    for distribution in distributions:
+        for name, digest, _ in read_record(text_of(tree, inside / distribution.folder / "RECORD")):
+            algorithm = digest.partition("=")[0]
+            if algorithm in HASHES:
+                wanted.setdefault(inside / locate(distribution.folder, name), set()).add(algorithm)
+    return wanted
+
+
+def is_program(entry: Entry) -> bool:
+    """Tell whether a file is meant to be started: it may be executed, and lies where programs do."""
+    return entry.kind == "file" and bool(entry.mode & 0o111) and entry.path.parent.name in PROGRAM_FOLDERS
+
+
+def interpreters(head: bytes) -> list[str]:
+    """Return the programs that a script's first lines start: one, or env or sh and what that starts."""
+    if not head.startswith(b"#!"):
+        return []
+    words = head.split(b"\n", 1)[0].decode("utf-8", "replace")[2:].split()
+    if not words:
+        return []
+    if PurePosixPath(words[0]).name == "env":
+        rest = [w for w in words[1:] if not w.startswith("-") and "=" not in w]
+        return [words[0], *rest[:1]]
+    wrapped = re.match(rb"#![^\n]*\n'''exec' [\"']?([^\s\"']+)", head)
+    return [words[0], wrapped[1].decode("utf-8", "replace")] if wrapped else [words[0]]
+
+
+def program_path(program: str) -> PurePosixPath:
+    """Return the absolute path of an interpreter; a bare name is looked for in /usr/bin."""
+    return PurePosixPath(f"/{program.lstrip('/')}" if program.startswith("/") else f"/usr/bin/{program}")
+
+
+def find_environments(tree: Tree) -> list[PurePosixPath]:
+    """Return the prefixes of the virtual environments in a tree (PEP 405)."""
+    return [
+        entry.path.parent
+        for entry in tree.files()
+        if entry.path.name == "pyvenv.cfg" and entry.path.parent / "bin" / "python" in tree
+    ]
+
+
+def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:
+    """Return the prefixes, other than its own, that an environment speaks of as its own.
+
+    They stand in pyvenv.cfg, in the scripts' first lines, in bin/activate and in bytecode, of which the
+    first files tell enough.
+    """
+    own = f"/{inside}".encode()
+    found: dict[bytes, None] = {}
+    bytecode = [e for e in tree.files() if e.path.suffix == ".pyc" and e.path.is_relative_to(inside)][:20]
+    scripts = [e for e in tree.files() if e.path.parent == inside / "bin"]
+    for entry in (*scripts, *bytecode):
+        for match in MODULE_PATH.finditer(entry.load()):
+            found[match[1]] = None
+        for match in re.finditer(rb"(/[^\0\n\"']{1,400}?)/bin/python[\d.]*[\"'\s]", entry.head(HEAD)):
+            found[match[1]] = None
+        for match in re.finditer(rb"VIRTUAL_ENV[= ][\"']?(/[^\0\n\"']{1,400}?)[\"';\n]", entry.head(HEAD)):
+            found[match[1]] = None
+    for line in text_of(tree, inside / "pyvenv.cfg").splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "command" and " -m venv " in value:
+            found[value.split()[-1].encode()] = None
+    return tuple(p for p in found if p not in (own, b"/usr", b"/usr/local") and not p.startswith(own + b"/"))
+
+
+def _mention(path: PurePosixPath, data: bytes, build_paths: Iterable[bytes]) -> Mention:
+    start = min(at for at in (data.find(raw) for raw in build_paths) if at >= 0)
+    found = re.match(rb"[^\s\0\"'<>]{1,120}", data[start:])
+    kind: Literal["text", "bytecode", "elf"] = "bytecode" if path.suffix == ".pyc" else "text"
+    return Mention(
+        path=path,
+        kind="elf" if data[:4] == MAGIC else kind,
+        excerpt=found[0].decode("utf-8", "replace") if found else "",
+    )
