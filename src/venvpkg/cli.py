@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ParamSpec
 
 import click
@@ -147,6 +147,38 @@ def verify_command(as_json: bool, paths: tuple[Path, ...]) -> None:
             if report.findings:
                 click.echo(report.to_text())
     sys.exit(EXIT_FOUND if total.findings else 0)
+
+
+@venvpkg.command("relocate")
+@click.option(
+    "--final", type=click.Path(path_type=PurePosixPath), help="The prefix that it will have elsewhere."
+)
+@click.option("--move", "remove", is_flag=True, help="Remove SOURCE when the new one is proven.")
+@click.option("--dry-run", is_flag=True, help="List the files that would be rewritten, and stop.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@guarded
+def relocate_command(
+    final: PurePosixPath | None, remove: bool, dry_run: bool, source: Path, target: Path
+) -> None:
+    """Copy a virtual environment to another prefix, with every path in it rewritten.
+
+    SOURCE may come from venv, virtualenv or uv, and may have been copied from elsewhere before. TARGET
+    is the new folder; with --final it is made for another place or machine.
+    """
+    from venvpkg.relocation import carry_out, list_edits, plan_relocation
+
+    environ = current_environment()
+    if final is not None and not final.is_absolute():
+        raise click.UsageError("--final must be an absolute path")
+    relocation = plan_relocation(source, target, final)
+    if dry_run:
+        for edit in list_edits(relocation):
+            what = "rewrite" if edit.data is not None else "link" if edit.target is not None else "remove"
+            click.echo(f"{what} {edit.path}{f' -> {edit.target}' if edit.target else ''}")
+        return
+    count = carry_out(relocation, Shell(verbose=bool(environ.get("DH_VERBOSE"))), environ, remove=remove)
+    click.echo(f"{relocation.target}: {count} edits, for {relocation.final}")
 
 
 @venvpkg.group(hidden=True)

@@ -195,8 +195,11 @@ def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:
     for line in text_of(tree, inside / "pyvenv.cfg").splitlines():
         key, _, value = line.partition("=")
         if key.strip() == "command" and " -m venv " in value:
-            found[value.split()[-1].encode()] = None
-    return tuple(p for p in found if p not in (own, b"/usr", b"/usr/local") and not p.startswith(own + b"/"))
+            # The prefix comes last and may hold blanks; options before it hold no slash.
+            folder = value.split(" -m venv ", 1)[1].strip()
+            found[folder[max(folder.find("/"), 0) :].encode()] = None
+    elsewhere = (p for p in found if p not in (own, b"/usr", b"/usr/local") and not p.startswith(own + b"/"))
+    return tuple(p for p in elsewhere if p.startswith(b"/"))
 
 
 def _mention(path: PurePosixPath, data: bytes, build_paths: Iterable[bytes]) -> Mention:
