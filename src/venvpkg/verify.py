@@ -119,7 +119,7 @@ def check_v006(evidence: Evidence) -> Iterator[Finding]:
                     code="V006",
                     path=str(path),
                     message=f"{wrong} (RECORD of {distribution.name})",
-                    hint="It was changed after it was installed; in a build, do that before dh_venvpkg_settle.",
+                    hint="Changed after it was installed; in a build, do that before dh_venvpkg_settle.",
                 )
 
 
