@@ -67,11 +67,27 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         if plan.spec.project is not None:
             project = find_project(tree, scratch / "source")
         for entry in tree.files():
-            if (entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info") or str(
-                entry.path
-            ) == ".lock":
+            noted = entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info"
+            if noted or str(entry.path) == ".lock":
                 (plan.workshop / entry.path).unlink()
+    require_known_settings(plan, project)
     return Populated(project=project, installer=installer.title, scratch=str(scratch))
+
+
+def require_known_settings(plan: Plan, project: str) -> None:
+    """Make sure that every table of ``config-settings`` was for something that was built by its name.
+
+    Raises:
+        VenvpkgError: ``config-settings-unknown``.
+    """
+    unknown = sorted(set(plan.spec.config_settings) - plan.requirements.names - {project})
+    if unknown:
+        raise VenvpkgError(
+            code="config-settings-unknown",
+            message=f"config-settings names what is neither pinned nor the project: {', '.join(unknown)}.",
+            causes=[f"The project is {project or 'not installed'}."],
+            hint="Correct the name, or put the distribution into the requirements.",
+        )
 
 
 def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import wheels
 from builds import Case, fail
+from venvpkg.errors import VenvpkgError
 
 MakeCase = Callable[..., Case]
 
@@ -250,6 +251,17 @@ def test_config_settings_reach_the_back_end_of_the_distribution_they_name(
     case.build()
     assert case.settings("wren_second") == {}
     assert case.settings("wren_recorder") == {"colour": "green", "shape": "round"}
+
+
+def test_config_settings_for_what_is_not_installed_by_name_are_an_error(
+    make: MakeCase, installer: str
+) -> None:
+    """A misspelt name would have its settings go to the project, or nowhere."""
+    case = make('config-settings = { wren-recoder = { colour = "green" } }', installer=installer)
+    with pytest.raises(VenvpkgError) as caught:
+        case.build()
+    assert caught.value.code == "config-settings-unknown"
+    assert "wren-recoder" in caught.value.message
 
 
 def test_config_settings_reach_the_project(make: MakeCase, installer: str) -> None:
