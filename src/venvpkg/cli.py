@@ -149,6 +149,26 @@ def verify_command(as_json: bool, paths: tuple[Path, ...]) -> None:
     sys.exit(EXIT_FOUND if total.findings else 0)
 
 
+@venvpkg.command("inspect")
+@click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
+@click.argument("path", type=click.Path(path_type=Path))
+@guarded
+def inspect_command(as_json: bool, path: Path) -> None:
+    """Tell what is inside a package, an installed environment or a folder that holds one.
+
+    Interpreter, distributions with version, licence and size, libraries and who needs them, entry points.
+    """
+    from venvpkg.inspection import collect
+    from venvpkg.inventory import take_inventory
+
+    run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
+    inventories = [take_inventory(evidence) for evidence in collect(path, run)]
+    if as_json:
+        click.echo(f"[{', '.join(inventory.to_json() for inventory in inventories)}]")
+    else:
+        click.echo("\n\n".join(inventory.to_text() for inventory in inventories))
+
+
 @venvpkg.command("relocate")
 @click.option(
     "--final", type=click.Path(path_type=PurePosixPath), help="The prefix that it will have elsewhere."

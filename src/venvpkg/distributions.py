@@ -37,6 +37,8 @@ class Distribution:
     """Console and GUI entry points: name to ``module:function``."""
     tags: tuple[str, ...]
     """Compatibility tags of the wheel it came from (PEP 425)."""
+    licence: str
+    """License-Expression (PEP 639), else License where it is one line, else what the classifiers say."""
 
     @property
     def built_here(self) -> bool:
@@ -108,7 +110,18 @@ def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
         files=tuple(locate(folder, row[0]) for row in read_record(text_of(tree, folder / "RECORD"))),
         scripts=dict(_entry_points(text_of(tree, folder / "entry_points.txt"))),
         tags=tuple(wheel.get_all("Tag") or ()),
+        licence=_licence(metadata),
     )
+
+
+def _licence(metadata: Message) -> str:
+    expression = metadata.get("License-Expression")
+    written = str(metadata.get("License") or "").strip().splitlines()
+    classified = [c for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]
+    names = [c.rsplit("::", 1)[1].strip() for c in classified]
+    # Some put the whole text there, of which the first line says little.
+    short = written[0] if len(written) == 1 else ""
+    return str(expression or short or ", ".join(names) or "".join(written[:1]))
 
 
 def text_of(tree: Tree, path: PurePosixPath) -> str:

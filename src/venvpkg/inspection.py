@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from venvpkg.deb import read_deb
 from venvpkg.distributions import text_of
 from venvpkg.errors import VenvpkgError
-from venvpkg.evidence import find_build_paths, find_environments, gather
+from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather
 from venvpkg.process import Runner
 from venvpkg.report import Accepted, Finding, Report
 from venvpkg.system import System, read_owners
@@ -63,8 +63,8 @@ def read_owner(prefix: Path, run: Runner) -> dict[str, str]:
     return {name: value for name, _, value in pairs if value}
 
 
-def verify_path(path: Path, run: Runner) -> Report:
-    """Run the checks on every environment that a path has, and leave out what its manifest accepts.
+def collect(path: Path, run: Runner) -> list[Evidence]:
+    """Return the evidence about every environment that a path has.
 
     Raises:
         VenvpkgError: what :func:`open_path` raises; ``no-environment``.
@@ -78,13 +78,31 @@ def verify_path(path: Path, run: Runner) -> Report:
             causes=["There is no pyvenv.cfg beside a bin/python in it (PEP 405)."],
             hint="Name the prefix itself, or the package that has it.",
         )
+    return [
+        gather(
+            subject.tree,
+            inside,
+            find_build_paths(subject.tree, inside),
+            lambda asked: System.read(run, asked),
+            subject.control,
+        )
+        for inside in environments
+    ]
+
+
+def verify_path(path: Path, run: Runner) -> Report:
+    """Run the checks on every environment that a path has, and leave out what its manifest accepts.
+
+    Raises:
+        VenvpkgError: what :func:`collect` raises.
+    """
     findings: dict[Finding, None] = {}
-    for inside in environments:
-        paths = find_build_paths(subject.tree, inside)
-        evidence = gather(subject.tree, inside, paths, lambda asked: System.read(run, asked), subject.control)
-        report = verify(evidence).without(read_accepted(subject.tree, inside))
+    checked = 0
+    for evidence in collect(path, run):
+        report = verify(evidence).without(read_accepted(evidence.tree, evidence.inside))
         findings |= dict.fromkeys(report.findings)
-    return Report(findings=tuple(sorted(findings)), checked=sum(1 for _ in subject.tree.files()))
+        checked = report.checked
+    return Report(findings=tuple(sorted(findings)), checked=checked)
 
 
 def read_accepted(tree: Tree, inside: PurePosixPath) -> Iterator[Accepted]:

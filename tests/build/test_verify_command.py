@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import venv
+import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -15,6 +16,7 @@ from venvpkg.cli import venvpkg
 from venvpkg.deb import read_deb
 from venvpkg.relocate import record_hash
 from venvpkg.tree import Tree
+from wheels import write_wheel
 
 CONTROL = (
     "Package: app\nVersion: 1\nArchitecture: {arch}\nMaintainer: A <a@example.org>\n{more}Description: x\n"
@@ -176,3 +178,29 @@ def test_several_paths_are_added_up(tmp_path: Path) -> None:
     result = check(right, wrong, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["checked"] == 2 * sum(1 for _ in Tree.from_dir(right).files())
+
+
+def test_inspect_tells_what_is_inside(tmp_path: Path) -> None:
+    """Distributions with licence and size, bytecode counted in, and entry points; as text and as JSON."""
+    root = make_root(tmp_path / "app")
+    prefix = root / "opt/venvs/app"
+    site = next((prefix / "lib").glob("python3.*/site-packages"))
+    wheel = write_wheel(
+        tmp_path, "wren", files={"wren/__init__.py": "x = 1\n"}, scripts={"wren": "wren:main"}
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (site / "wren/__pycache__").mkdir()
+    (site / "wren/__pycache__/__init__.cpython-311.pyc").write_bytes(b"x" * 1000)
+    (found,) = json.loads(CliRunner().invoke(venvpkg, ["inspect", "--json", str(make_deb(root))]).stdout)
+    assert found["prefix"] == "/opt/venvs/app"
+    assert found["interpreter"] == str(PYTHON.resolve())
+    (item,) = found["distributions"]
+    assert (item["name"], item["version"], item["source"]) == ("wren", "1.0", "index")
+    assert item["scripts"] == {"wren": "wren:main"}
+    own = sum(p.stat().st_size for p in site.rglob("*") if p.is_file())
+    assert item["size"] == own
+    assert found["size"] > own
+    text = CliRunner().invoke(venvpkg, ["inspect", str(root)]).stdout
+    assert "wren 1.0" in text
+    assert "entry points: wren" in text

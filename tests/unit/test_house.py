@@ -16,7 +16,7 @@ FLOORS = (
     {"bytecode", "export", "installers", "maintscripts", "relocate", "shlibs", "stdlib"},
     {"evidence", "expose", "smoke", "stage"},
     {"depends", "verify"},
-    {"debhelper", "inspection", "relocation"},
+    {"debhelper", "inspection", "inventory", "relocation"},
     {"manifest"},
     {"pipeline"},
     {"cli"},
