@@ -28,7 +28,7 @@ from venvpkg.smoke import require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.tree import Tree
-from venvpkg.verify import verify
+from venvpkg.verify import GATE, verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             evidence = gather(
                 tree, plan.inside, build_paths(plan, state), lambda paths: read_system(paths, world.run)
             )
-            report = verify(evidence)
+            report = verify(evidence, GATE)
             details.append(f"{report.checked} files")
         reports[plan.spec.package] = report.without(plan.spec.accept)
     return reports
