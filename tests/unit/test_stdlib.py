@@ -38,7 +38,9 @@ def python(version: str) -> Interpreter:
 def distribution(name: str) -> Distribution:
     """An installed distribution without files."""
     folder = PurePosixPath(f"{name}-1.dist-info")
-    return Distribution(name=name, version="1", folder=folder, requires=(), files=(), scripts={}, tags=())
+    return Distribution(
+        name=name, version="1", folder=folder, requires=(), files=(), scripts={}, tags=(), licence=""
+    )
 
 
 def answer(

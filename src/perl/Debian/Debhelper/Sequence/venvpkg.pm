@@ -4,7 +4,6 @@ package Debian::Debhelper::Sequence::venvpkg;
 use strict;
 use warnings;
 
-use Debian::Debhelper::Dh_Lib qw(compat);
 use Debian::Debhelper::Venvpkg ();
 
 # dh loads this into its own package, where insert_before and insert_after are.
