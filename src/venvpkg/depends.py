@@ -1,6 +1,6 @@
 """What an environment needs of the system: everything that goes into Depends, Recommends and Suggests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,11 +42,6 @@ class Needs:
         return [*self.interpreter.depends, *self.libraries.depends]
 
 
-def read_system(paths: Iterable[str], run: Runner) -> System:
-    """Ask the package database; a door of its own, so that the checks can be given any other answer."""
-    return System.read(run, paths)
-
-
 def compute(
     plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
 ) -> Needs:
@@ -66,7 +61,7 @@ def compute(
         str(plan.prefix / Path(p).relative_to(plan.stage)) for p in used if Path(p).is_relative_to(plan.stage)
     ]
     outside = [p for p in used if not Path(p).is_relative_to(plan.stage)]
-    system = read_system(outside, run)
+    system = System.read(run, outside)
     links = link_objects(elves, plan.prefix, system, inside)
     missing = [link for link in links if isinstance(link, Missing) and not _accepts(plan, link)]
     if missing:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from venvpkg.deb import read_deb
@@ -36,7 +37,8 @@ def open_path(path: Path, run: Runner) -> Subject:
         if not (path / "pyvenv.cfg").is_file():
             return Subject(tree=Tree.from_dir(path), control=None)
         prefix = path.resolve()
-        return Subject(tree=_installed(prefix), control=read_owner(prefix, run))
+        tree = Tree.from_dir(prefix, PurePosixPath(prefix).relative_to("/"))
+        return Subject(tree=tree, control=read_owner(prefix, run))
     if path.is_file():
         return Subject(tree=read_deb(path), control=None)
     raise VenvpkgError(
@@ -44,11 +46,6 @@ def open_path(path: Path, run: Runner) -> Subject:
         message=f"There is no {path}.",
         hint="Name a .deb, the prefix of an environment, or a folder that holds one.",
     )
-
-
-def _installed(prefix: Path) -> Tree:
-    inside = PurePosixPath(prefix).relative_to("/")
-    return Tree.from_dir(prefix, inside)
 
 
 def read_owner(prefix: Path, run: Runner) -> dict[str, str]:
@@ -83,7 +80,7 @@ def collect(path: Path, run: Runner) -> list[Evidence]:
             subject.tree,
             inside,
             find_build_paths(subject.tree, inside),
-            lambda asked: System.read(run, asked),
+            partial(System.read, run),
             subject.control,
         )
         for inside in environments

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from venvpkg.builddeps import require_build_depends
@@ -10,7 +11,7 @@ from venvpkg.bytecode import compile_tree
 from venvpkg.configuration import read_configuration, read_options, read_variables, select_packages
 from venvpkg.control import read_control
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
-from venvpkg.depends import compute, read_system
+from venvpkg.depends import compute
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
@@ -27,6 +28,7 @@ from venvpkg.shlibs import read_elves
 from venvpkg.smoke import require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
+from venvpkg.system import System
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
 
@@ -109,9 +111,8 @@ def gate(call: Call, world: World) -> dict[str, Report]:
     for plan, state in staged(call, world):
         with step(f"{plan.prefix}: verified") as details:
             tree = Tree.from_dir(plan.package_root)
-            evidence = gather(
-                tree, plan.inside, build_paths(plan, state), lambda paths: read_system(paths, world.run)
-            )
+            ask = partial(System.read, world.run)
+            evidence = gather(tree, plan.inside, build_paths(plan, state), ask)
             report = verify(evidence, GATE)
             details.append(f"{report.checked} files")
         reports[plan.spec.package] = report.without(plan.spec.accept)

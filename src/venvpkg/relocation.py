@@ -103,7 +103,7 @@ def carry_out(
         for move in relocation.moves:
             count += apply(relocate(Tree.from_dir(unfinished), move), unfinished)
         count += apply(reconcile_records(Tree.from_dir(unfinished)), unfinished)
-        require_proof(relocation, unfinished, run)
+        require_proof(relocation, unfinished)
         if relocation.target.is_dir():
             relocation.target.rmdir()
         unfinished.rename(relocation.target)
@@ -116,7 +116,7 @@ def carry_out(
     return count
 
 
-def require_proof(relocation: Relocation, folder: Path, run: Runner) -> None:
+def require_proof(relocation: Relocation, folder: Path) -> None:
     """Make sure that no file of the copy names an old place, and that RECORD is right."""
     inside = relocation.final.relative_to("/")
     old = tuple(str(move.build).encode(errors="surrogateescape") for move in relocation.moves)
