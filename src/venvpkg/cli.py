@@ -120,20 +120,28 @@ def _specs(source: Path) -> "list[Spec]":
 
 @venvpkg.command("verify")
 @click.option("--json", "as_json", is_flag=True, help='Print {"findings": [...], "checked": N}.')
+@click.option("--run", "wants_run", is_flag=True, help="Import its modules and run its commands, too.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="TARBALL",
+    help="Install a .deb in this clean root, made by mmdebstrap, and check it there.",
+)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @guarded
-def verify_command(as_json: bool, paths: tuple[Path, ...]) -> None:
+def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tuple[Path, ...]) -> None:
     """Check finished packages, installed environments, or folders that hold one.
 
     Each PATH is a .deb of any tool's, the prefix of an environment, or a package build root. Nothing
-    that is in it runs. Exit code 0 says that nothing was found, 1 that something was, 3 that a PATH
-    could not be checked.
+    that is in it runs without --run or --root. Exit code 0 says that nothing was found, 1 that something
+    was, 3 that a PATH could not be checked.
     """
     from venvpkg.inspection import verify_path
     from venvpkg.report import Report
 
-    run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
-    reports = {path: verify_path(path, run) for path in paths}
+    environ = current_environment()
+    run = Shell(verbose=bool(environ.get("DH_VERBOSE")))
+    reports = {path: verify_path(path, run, environ, wants_run=wants_run, root=root) for path in paths}
     total = Report(
         findings=tuple(f for report in reports.values() for f in report.findings),
         checked=sum(report.checked for report in reports.values()),

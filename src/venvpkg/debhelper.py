@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from venvpkg.control import Package
 from venvpkg.depends import Needs
 from venvpkg.errors import VenvpkgError
+from venvpkg.evidence import Clash
 from venvpkg.maintscripts import Snippet
 from venvpkg.plan import STATE, Plan
 from venvpkg.stage import Populated
@@ -85,9 +86,13 @@ class State:
     """The temporary folder that builds ran in."""
     built: tuple[str, ...]
     """ELF files that this build compiled, relative to the prefix; dh_strip and dh_dwz see them."""
+    clashes: tuple[Clash, ...] = ()
+    """Paths at which the installed distributions ship different bytes."""
 
     @classmethod
-    def of(cls, plan: Plan, populated: Populated, built: Iterable[PurePosixPath]) -> Self:
+    def of(
+        cls, plan: Plan, populated: Populated, built: Iterable[PurePosixPath], clashes: Iterable[Clash]
+    ) -> Self:
         """Collect what the later steps have to know."""
         return cls(
             values=plan.spec.values,
@@ -96,14 +101,14 @@ class State:
             installer=populated.installer,
             scratch=populated.scratch,
             built=tuple(str(path) for path in built),
+            clashes=tuple(clashes),
         )
 
     def save(self, plan: Plan) -> None:
         """Write the state, with what the fronts that hide read: prefix, then one path a line."""
         plan.state.mkdir(parents=True, exist_ok=True)
-        names = self.__dataclass_fields__
-        content = {name: getattr(self, name) for name in names}
-        (plan.state / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        text = json.dumps(asdict(self), indent=1)
+        (plan.state / "state.json").write_text(text, encoding="utf-8")
         hidden = {"prefix": str(plan.inside), "built": list(self.built)}
         (plan.state / "hide.json").write_text(json.dumps(hidden), encoding="utf-8")
 
@@ -114,7 +119,8 @@ class State:
         if not path.is_file():
             return None
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**values, "built": tuple(values["built"])})
+        clashes = tuple(Clash(path=c["path"], names=tuple(c["names"])) for c in values["clashes"])
+        return cls(**{**values, "built": tuple(values["built"]), "clashes": clashes})
 
 
 def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]:

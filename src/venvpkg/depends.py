@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from venvpkg.control import Dependencies, format_relations
 from venvpkg.distributions import Distribution
@@ -57,10 +57,8 @@ def compute(
         path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
     }
     used = [*smoke.mapped, *smoke.modules.values()]
-    inside = [
-        str(plan.prefix / Path(p).relative_to(plan.stage)) for p in used if Path(p).is_relative_to(plan.stage)
-    ]
-    outside = [p for p in used if not Path(p).is_relative_to(plan.stage)]
+    inside = [p for p in used if PurePosixPath(p).is_relative_to(plan.prefix)]
+    outside = [p for p in used if p not in inside]
     system = System.read(run, outside)
     links = link_objects(elves, plan.prefix, system, inside)
     missing = [link for link in links if isinstance(link, Missing) and not _accepts(plan, link)]
@@ -98,12 +96,13 @@ def _split(
     plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
 ) -> Dependencies:
     loaded = frozenset(
-        PurePosixPath(Path(p).relative_to(plan.stage))
+        PurePosixPath(p).relative_to(plan.prefix)
         for p in smoke.modules.values()
-        if Path(p).is_relative_to(plan.stage)
+        if PurePosixPath(p).is_relative_to(plan.prefix)
     )
     own = frozenset(path for d in distributions if d.name == project for path in d.files)
-    dependencies, gone = split_dependencies(find_imports(tree), own, loaded, distributions, plan.interpreter)
+    minor = plan.interpreter.minor
+    dependencies, gone = split_dependencies(find_imports(tree), own, loaded, distributions, minor)
     if gone:
         raise VenvpkgError(
             code="split-module-gone",

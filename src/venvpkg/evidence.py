@@ -1,23 +1,31 @@
 """Collects, in one walk over a package, everything that the checks look at."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, Self
 
 from debian.deb822 import Deb822
 
+from venvpkg.credentials import find_secrets
 from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
 from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
 from venvpkg.relocate import GOES_ON, HASHES, record_hash
 from venvpkg.shlibs import Link, link_objects
+from venvpkg.smoke import Smoke
+from venvpkg.stdlib import Import, read_imports
 from venvpkg.system import System
 from venvpkg.tree import Entry, Tree
 
 PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
 HEAD = 4096
+SETUPTOOLS = re.compile(
+    rb"import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os\.environ\.get\(var, '\w+'\) == '\w+'; "
+    rb"enabled and __import__\('_distutils_hack'\)(\.add_shim\(\))?;? ?"
+)
 MODULE_PATH = re.compile(rb"(/[^\0\n\"']{1,400}?)/lib/python3\.\d+/site-packages/")
 
 
@@ -29,6 +37,25 @@ class Mention:
     kind: Literal["text", "bytecode", "elf"]
     excerpt: str
     """The path that stands there, its beginning at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A file that gives away what must stay secret."""
+
+    path: PurePosixPath
+    what: str
+    """What it holds, without repeating it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Clash:
+    """A path at which distributions ship different bytes; the last one that was installed won."""
+
+    path: str
+    """Relative to the prefix."""
+    names: tuple[str, ...]
+    """The distributions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +79,27 @@ class Evidence:
     distributions: tuple[Distribution, ...] = ()
     """With paths relative to the prefix."""
     system: System = field(default_factory=System)
+    imports: tuple[Import, ...] = ()
+    """Of parts of the standard library that Debian packages apart, by path relative to the prefix."""
+    secrets: tuple[Secret, ...] = ()
+    clashes: tuple[Clash, ...] = ()
+    startup: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    """The .pth files that run code when Python starts (see site in the library), each with its lines."""
+    project: str = ""
+    """Normalized name of the distribution that the environment was made for, or empty."""
+    smoke: Smoke | None = None
+    """What came of running the environment, where it was run."""
+
+    def with_run(
+        self, smoke: Smoke | None, find_owners: Callable[[Iterable[str]], Mapping[str, str]]
+    ) -> Self:
+        """Return the evidence with what came of running the environment, where it was run.
+
+        ``find_owners`` returns the packages that own the paths that it is given.
+        """
+        used = (*smoke.mapped, *smoke.modules.values()) if smoke else ()
+        owners = {**self.system.owners, **find_owners(used)}
+        return replace(self, smoke=smoke, system=replace(self.system, owners=owners))
 
     @property
     def relations(self) -> str:
@@ -75,6 +123,9 @@ def gather(
     build_paths: tuple[bytes, ...],
     ask: Callable[[Iterable[str]], System],
     control: Mapping[str, str] | None = None,
+    *,
+    clashes: Iterable[Clash] = (),
+    secrets: Iterable[bytes] = (),
 ) -> Evidence:
     """Collect the evidence about one environment of a package.
 
@@ -84,6 +135,8 @@ def gather(
         build_paths: folders of the build machine.
         ask: returns the system, with the owners of the paths that it is given.
         control: the package's fields, where the tree has no DEBIAN/control.
+        clashes: those that RECORD tells no more.
+        secrets: of this machine, which no file may hold.
     """
     if control is None:
         text = text_of(tree, PurePosixPath("DEBIAN/control"))
@@ -93,12 +146,31 @@ def gather(
     twins = [(e.path, PurePosixPath(e.target)) for e in tree.files() if e.target]
     for path, original in twins:
         wanted.setdefault(original, set()).update(wanted.get(path, ()))
+    project = find_project(tree, inside, distributions)
+    # A distribution's files are other people's; the project's are not, nor what no distribution has.
+    others = {inside / path for d in distributions if d.name != project for path in d.files}
+    known = tuple(secrets)
     patterns = [(raw, re.compile(re.escape(raw) + GOES_ON)) for raw in build_paths if raw]
     mentions, heads, digests, elves = [], {}, {}, {}
+    imports: list[Import] = []
+    leaks: list[Secret] = []
+    startup: dict[PurePosixPath, str] = {}
     for entry in tree.walk():
         if entry.kind != "file" or entry.target or entry.path.parts[0] == "DEBIAN":
             continue
         data = entry.load()
+        own = entry.path not in others
+        leaks += [
+            Secret(path=entry.path, what=what)
+            for what in find_secrets(entry.path, data, own=own, known=known)
+        ]
+        if entry.path.is_relative_to(inside):
+            place = entry.path.relative_to(inside)
+            if place.suffix == ".py":
+                imports += read_imports(place, data)
+            elif place.suffix == ".pth" and place.parent.name.endswith("-packages"):
+                lines = startup_lines(data)
+                startup |= {entry.path: "; ".join(lines)} if lines else {}
         if any(raw in data and pattern.search(data) for raw, pattern in patterns):
             mentions.append(_mention(entry.path, data, build_paths))
         if is_program(entry):
@@ -110,6 +182,10 @@ def gather(
                 elves[entry.path.relative_to(inside)] = read_elf(BytesIO(data))
             except NotElfError:
                 continue
+    for entry in tree.files():
+        if entry.path.parts[0] == "DEBIAN":
+            found = find_secrets(entry.path, entry.load(), own=True, known=known)
+            leaks += [Secret(path=entry.path, what=what) for what in found]
     digests |= {path: digests.get(original, {}) for path, original in twins}
     elves = dict(sorted(elves.items()))
     targets = [PurePosixPath("/", tree.resolve(e.path)) for e in tree if e.kind == "symlink"]
@@ -126,7 +202,67 @@ def gather(
         links=link_objects(elves, PurePosixPath("/", inside), system),
         distributions=distributions,
         system=system,
+        imports=tuple(sorted(imports, key=lambda i: (i.path, i.module))),
+        secrets=tuple(sorted(leaks, key=lambda leak: leak.path)),
+        clashes=tuple(sorted({*clashes, *find_clashes(tree.below(inside), distributions)})),
+        startup=startup,
+        project=project,
     )
+
+
+def find_project(tree: Tree, inside: PurePosixPath, distributions: Iterable[Distribution]) -> str:
+    """Return the name of the distribution that an environment was made for.
+
+    Its manifest says it; without one, it is what was installed from a folder (PEP 610).
+    """
+    named = read_manifest(tree, inside).get("project")
+    if isinstance(named, str):
+        return named
+    for distribution in distributions:
+        about = text_of(tree, inside / distribution.folder / "direct_url.json")
+        if '"dir_info"' in about:
+            return distribution.name
+    return ""
+
+
+def read_manifest(tree: Tree, inside: PurePosixPath) -> dict[str, object]:
+    """Return an environment's manifest; an empty one where there is none that can be read."""
+    try:
+        content = json.loads(text_of(tree, inside / "venvpkg.json") or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def find_clashes(tree: Tree, distributions: Iterable[Distribution]) -> tuple[Clash, ...]:
+    """Return the paths that several RECORDs have with different hashes.
+
+    An installer writes each RECORD as its wheel has it, and the files one over the other; a RECORD that was
+    made true of the files since tells nothing any more.
+
+    Args:
+        tree: the environment, with paths relative to its prefix.
+        distributions: those that it has.
+    """
+    hashes: dict[PurePosixPath, dict[str, str]] = {}
+    for distribution in distributions:
+        for name, digest, _ in read_record(text_of(tree, distribution.folder / "RECORD")):
+            if digest:
+                hashes.setdefault(locate(distribution.folder, name), {})[distribution.name] = digest
+    return tuple(
+        Clash(path=str(path), names=tuple(sorted(owners)))
+        for path, owners in sorted(hashes.items())
+        if len(set(owners.values())) > 1
+    )
+
+
+def startup_lines(data: bytes) -> list[str]:
+    """Return the lines of a .pth file that Python runs when it starts, but for those of setuptools.
+
+    Its one line puts its own distutils in place of the standard library's, and is in most environments.
+    """
+    lines = [line for line in data.splitlines() if line.startswith((b"import ", b"import\t"))]
+    return [line.decode("utf-8", "replace") for line in lines if not SETUPTOOLS.fullmatch(line.strip())]
 
 
 def recorded_algorithms(

@@ -1,20 +1,22 @@
 """Opens what a user points at: a .deb, an installed environment, or a folder that holds one."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from venvpkg.cleanroot import PATH, CleanRoot, open_root
 from venvpkg.deb import read_deb
-from venvpkg.distributions import text_of
 from venvpkg.errors import VenvpkgError
-from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather
+from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather, read_manifest
 from venvpkg.process import Runner
 from venvpkg.report import Accepted, Finding, Report
+from venvpkg.scratch import scratch_folder
+from venvpkg.smoke import Failure, Smoke, Trial, run_smoke, wanted_modules
 from venvpkg.system import System, read_owners
 from venvpkg.tree import Tree
-from venvpkg.verify import verify
+from venvpkg.verify import target_markers, verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,15 @@ def read_owner(prefix: Path, run: Runner) -> dict[str, str]:
 
 
 def collect(path: Path, run: Runner) -> list[Evidence]:
-    """Return the evidence about every environment that a path has.
+    """Return the evidence about every environment that a path has; nothing that is in it runs.
 
     Raises:
         VenvpkgError: what :func:`open_path` raises; ``no-environment``.
     """
-    subject = open_path(path, run)
+    return _collect(path, open_path(path, run), run)
+
+
+def _collect(path: Path, subject: Subject, run: Runner) -> list[Evidence]:
     environments = find_environments(subject.tree)
     if not environments:
         raise VenvpkgError(
@@ -87,25 +92,104 @@ def collect(path: Path, run: Runner) -> list[Evidence]:
     ]
 
 
-def verify_path(path: Path, run: Runner) -> Report:
+def verify_path(
+    path: Path,
+    run: Runner,
+    environ: Mapping[str, str],
+    *,
+    wants_run: bool = False,
+    root: Path | None = None,
+) -> Report:
     """Run the checks on every environment that a path has, and leave out what its manifest accepts.
 
+    Args:
+        path: a .deb, a prefix, or a package build root.
+        run: runs commands on this machine.
+        environ: the environment on this machine.
+        wants_run: import its modules and run its commands, for V011 and V018.
+        root: tarball of a clean root, in which a .deb is installed; the checks then ask that root.
+
     Raises:
-        VenvpkgError: what :func:`collect` raises.
+        VenvpkgError: what :func:`collect` and :func:`venvpkg.cleanroot.open_root` raise; ``deb-needed``.
     """
+    subject = open_path(path, run)
+    if root is None:
+        with scratch_folder() as scratch:
+            found = _collect(path, subject, run)
+            if wants_run and path.is_file():
+                run(["dpkg-deb", "-x", path, scratch / "x"])
+            top = scratch / "x" if path.is_file() else path.resolve()
+            return _report(
+                [_tried(evidence, top, run, environ) for evidence in found] if wants_run else found
+            )
+    if not path.is_file():
+        raise VenvpkgError(
+            code="deb-needed",
+            message=f"{path} is no .deb, and only a .deb can be installed in a clean root.",
+            hint="Leave --root out, or build the package.",
+        )
+    with open_root(root, run, environ) as clean:
+        clean.install(path)
+        found = _collect(path, subject, clean)
+        return _report([_tried(evidence, None, clean, environ) for evidence in found] if wants_run else found)
+
+
+def _report(found: Iterable[Evidence]) -> Report:
     findings: dict[Finding, None] = {}
     checked = 0
-    for evidence in collect(path, run):
+    for evidence in found:
         report = verify(evidence).without(read_accepted(evidence.tree, evidence.inside))
         findings |= dict.fromkeys(report.findings)
         checked = report.checked
     return Report(findings=tuple(sorted(findings)), checked=checked)
 
 
+def _tried(
+    evidence: Evidence, top: Path | None, run: Runner | CleanRoot, environ: Mapping[str, str]
+) -> Evidence:
+    """Return the evidence with what came of running the environment below ``top``, or in a clean root."""
+    prefix = PurePosixPath("/", evidence.inside)
+    folder = Path(prefix)
+    if top is not None:
+        # A prefix is its own folder; any other folder, and what a .deb holds, is a whole tree.
+        folder = top if (top / "pyvenv.cfg").is_file() else top / evidence.inside
+    modules, commands = choose_trial(evidence)
+    trial = Trial(
+        folder=folder,
+        prefix=prefix,
+        modules=modules,
+        commands=commands,
+        top=run.top if isinstance(run, CleanRoot) else Path("/"),
+    )
+    try:
+        smoke = run_smoke(trial, run, {"PATH": PATH} if isinstance(run, CleanRoot) else environ)
+    except VenvpkgError as error:
+        text = " ".join([error.message, *error.causes])
+        smoke = Smoke(failures=(Failure(what=f"{prefix}/bin/python", message=text),))
+    return evidence.with_run(smoke, partial(read_owners, run))
+
+
+def choose_trial(evidence: Evidence) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the modules to import, each with its distribution, and the commands to run.
+
+    They are those of the build, where the manifest has them; else the modules of the project and its direct
+    requirements, or without a project those of the distributions that no other one requires.
+    """
+    manifest = read_manifest(evidence.tree, evidence.inside)
+    imported, commands = manifest.get("imported"), manifest.get("smoke", [])
+    if isinstance(imported, list) and isinstance(commands, list):
+        owners = {name: d.name for d in evidence.distributions for name in d.modules()}
+        return {str(n): owners.get(str(n), "") for n in imported}, tuple(map(str, commands))
+    markers, project = target_markers(evidence), evidence.project
+    needs = {d.name: d.requirements(markers) for d in evidence.distributions}
+    needed = {name for names in needs.values() for name in names}
+    direct = {project} | needs.get(project, frozenset()) if project else set(needs) - needed
+    return wanted_modules(evidence.distributions, direct, project), ()
+
+
 def read_accepted(tree: Tree, inside: PurePosixPath) -> Iterator[Accepted]:
     """Yield the findings that an environment's manifest accepts."""
-    try:
-        records = json.loads(text_of(tree, inside / "venvpkg.json") or "{}").get("accepted", [])
-        yield from (Accepted(code=r["code"], path=r["path"], reason=r["reason"]) for r in records)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return
+    records = read_manifest(tree, inside).get("accepted", [])
+    for record in records if isinstance(records, list) else ():
+        with suppress(KeyError, TypeError):
+            yield Accepted(code=record["code"], path=record["path"], reason=record["reason"])

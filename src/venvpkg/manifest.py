@@ -50,6 +50,7 @@ def write_manifest(
         "libraries": sorted({link.soname for link in needs.links if isinstance(link, External)}),
         "depends": needs.describe(),
         "imported": sorted(smoke.imported),
+        "smoke": list(plan.spec.smoke),
         "bytecode": plan.spec.bytecode,
         "hermetic": plan.spec.hermetic,
         "accepted": [asdict(record) for record in plan.spec.accept],

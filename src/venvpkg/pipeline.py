@@ -10,10 +10,11 @@ from venvpkg.builddeps import require_build_depends
 from venvpkg.bytecode import compile_tree
 from venvpkg.configuration import read_configuration, read_options, read_variables, select_packages
 from venvpkg.control import read_control
+from venvpkg.credentials import known_secrets
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
 from venvpkg.depends import compute
 from venvpkg.distributions import read_distributions
-from venvpkg.evidence import gather
+from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
@@ -25,10 +26,10 @@ from venvpkg.process import Runner
 from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
 from venvpkg.shlibs import read_elves
-from venvpkg.smoke import require_passed, run_smoke
+from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
-from venvpkg.system import System
+from venvpkg.system import System, read_owners
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
 
@@ -64,10 +65,11 @@ def build(call: Call, world: World) -> Answer:
             prune(plan, plan.workshop)
         tree = Tree.from_dir(plan.workshop)
         distributions = read_distributions(tree)
+        clashes = find_clashes(tree, distributions)
         built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
         expose(plan, tree, distributions, populated.project)
         put_in_place(plan)
-        State.of(plan, populated, built if spec.strip == "built" else ()).save(plan)
+        State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan)
         answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename))
         for path in (str(interpreter.path), "/usr/lib/os-release"):
             answer.add_trigger(spec.package, path)
@@ -90,7 +92,8 @@ def settle(call: Call, world: World) -> Answer:
         tree = Tree.from_dir(plan.stage)
         distributions = read_distributions(tree)
         with step(f"{plan.prefix}: imported") as details:
-            smoke = run_smoke(plan, distributions, state.project, world.run, world.environ)
+            trial = plan_trial(plan, distributions, state.project, world.run, world.environ)
+            smoke = run_smoke(trial, world.run, world.environ)
             details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
         (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
         require_passed(smoke, plan.spec.accept)
@@ -112,10 +115,23 @@ def gate(call: Call, world: World) -> dict[str, Report]:
         with step(f"{plan.prefix}: verified") as details:
             tree = Tree.from_dir(plan.package_root)
             ask = partial(System.read, world.run)
-            evidence = gather(tree, plan.inside, build_paths(plan, state), ask)
+            spec = plan.spec
+            urls = (spec.index_url, *spec.extra_index_url, *spec.find_links)
+            evidence = gather(
+                tree,
+                plan.inside,
+                build_paths(plan, state),
+                ask,
+                clashes=state.clashes,
+                secrets=known_secrets(world.environ, urls),
+            )
+            smoke = Smoke.load(plan.state / "smoke.json")
+            evidence = evidence.with_run(smoke, partial(read_owners, world.run))
             report = verify(evidence, GATE)
+            for path, line in evidence.startup.items():
+                note(f"{path} runs code whenever Python starts: {line[:80]}")
             details.append(f"{report.checked} files")
-        reports[plan.spec.package] = report.without(plan.spec.accept)
+        reports[spec.package] = report.without(spec.accept)
     return reports
 
 

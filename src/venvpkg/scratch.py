@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Give a temporary folder under TMPDIR, and remove it whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix="venvpkg-"))
+def scratch_folder(within: Path | None = None) -> Iterator[Path]:
+    """Give a temporary folder, under TMPDIR unless told where, and remove it whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="venvpkg-", dir=within))
     try:
         yield folder
     finally:

@@ -1,12 +1,12 @@
-"""Runs the staged environment; failures and mapped libraries as a value."""
+"""Runs an environment; failures and mapped libraries as a value."""
 
 import json
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.resources import as_file, files
-from pathlib import Path
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from venvpkg.distributions import Distribution
@@ -26,6 +26,10 @@ SPLIT_HINTS = {
     "distutils": "python3-distutils",
     "lib2to3": "python3-lib2to3",
 }
+PROGRAM = "smoke.py"
+# What does not end by itself would hold up a build for ever.
+SECONDS = 600
+LIMIT = ("timeout", "--foreground", "--kill-after=10", str(SECONDS))
 MARKER_PROBE = """
 import json, os, platform, sys
 v = "{0.major}.{0.minor}.{0.micro}".format(sys.implementation.version)
@@ -67,9 +71,11 @@ class Smoke:
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        values: dict[str, Any] = json.loads(text)
+    def load(cls, path: Path) -> Self | None:
+        """Read what :meth:`to_json` wrote into a file, if it is there."""
+        if not path.is_file():
+            return None
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             imported=tuple(values["imported"]),
             commands=tuple(values["commands"]),
@@ -79,36 +85,114 @@ class Smoke:
         )
 
 
-def run_smoke(
-    plan: Plan, distributions: Sequence[Distribution], project: str, run: Runner, environ: Mapping[str, str]
-) -> Smoke:
-    """Import the project and its direct requirements, and run the commands of the key ``smoke``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is tried, and where."""
 
-    Everything goes through the staged ``bin/python``, so that an older version at the final prefix does
-    not answer, in an empty folder as the home. ``nocheck`` (DEB_BUILD_OPTIONS, Policy §4.9.1) skips the
-    commands; the imports always run, for Depends is computed from what they load.
+    folder: Path
+    """The environment's folder, as a process sees it."""
+    prefix: PurePosixPath
+    """The prefix that it is for, which the outcome names."""
+    modules: Mapping[str, str]
+    """Modules to import, each with the distribution that it is of."""
+    commands: tuple[str, ...] = ()
+    top: Path = Path("/")
+    """What a process has for the root of the file system: that of this machine, or of a clean root."""
+
+    def finally_at(self, path: str) -> str:
+        """Return where a file of the environment will be; any other path as it is."""
+        real = Path(path)
+        return str(self.prefix / real.relative_to(self.folder)) if real.is_relative_to(self.folder) else path
+
+    def outside(self, path: str | Path) -> Path:
+        """Return the path on this machine of what a process sees at ``path``."""
+        return self.top / Path(path).relative_to("/")
+
+
+def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
+    """Import modules and run commands in an environment, wherever it is.
+
+    Everything goes through the environment's own ``bin/python``, so that another version at the final
+    prefix does not answer, in an empty folder as the home.
+
+    Raises:
+        VenvpkgError: ``stage-broken``.
     """
-    markers = json.loads(run([plan.interpreter.path, "-I", "-c", MARKER_PROBE]).stdout)
-    wanted = wanted_modules(plan, distributions, project, markers)
-    commands = () if "nocheck" in environ.get("DEB_BUILD_OPTIONS", "").split() else plan.spec.smoke
-    with scratch_folder() as home:
+    with scratch_folder(trial.outside("/tmp") if trial.top != Path("/") else None) as folder:
+        (folder / "home").mkdir()
+        place = Path("/", folder.relative_to(trial.top))
+        home = place / "home"
         env = python_environment(environ) | {"HOME": str(home), "TMPDIR": str(home)}
         # fakeroot preloads a library, which a server has not, and which nothing here needs.
         env = {k: v for k, v in env.items() if not k.startswith(("XDG_", "LD_", "FAKEROOT"))}
-        env["PATH"] = f"{plan.stage / 'bin'}:{environ.get('PATH', '')}"
-        failures, mapped, modules = import_all(plan, list(wanted), run, env, home)
+        env["PATH"] = f"{trial.folder / 'bin'}:{environ.get('PATH', '')}"
+        (folder / PROGRAM).write_bytes((files("venvpkg") / "inside" / PROGRAM).read_bytes())
+        failures, mapped, modules = import_all(trial, run, env, place)
         failed = [
-            Failure(what=f"import {name}", message=text, distribution=wanted[name])
+            Failure(what=f"import {name}", message=text, distribution=trial.modules[name])
             for name, text in failures.items()
         ]
-        failed += [f for f in (run_command(plan, text, run, env, home) for text in commands) if f]
+        failed += [f for f in (run_command(trial, text, run, env, home) for text in trial.commands) if f]
     return Smoke(
-        imported=tuple(wanted),
-        commands=commands,
+        imported=tuple(trial.modules),
+        commands=trial.commands,
         failures=tuple(failed),
-        mapped=tuple(mapped),
-        modules=modules,
+        mapped=tuple(trial.finally_at(path) for path in mapped),
+        modules={name: trial.finally_at(path) for name, path in modules.items()},
     )
+
+
+def plan_trial(
+    plan: Plan, distributions: Sequence[Distribution], project: str, run: Runner, environ: Mapping[str, str]
+) -> Trial:
+    """Return what a build tries: the project, its direct requirements, and the commands of the key ``smoke``.
+
+    ``nocheck`` (DEB_BUILD_OPTIONS, Policy §4.9.1) skips the commands; the imports always run, for Depends
+    is computed from what they load.
+    """
+    markers = json.loads(run([plan.interpreter.path, "-I", "-c", MARKER_PROBE]).stdout)
+    direct: set[str] = {project} - {""}
+    for distribution in distributions:
+        if distribution.name == project:
+            direct |= distribution.requirements(markers, plan.spec.extras)
+    if not project or direct == {project}:
+        direct |= {pin.name for pin in plan.requirements.pins if pin.applies(markers)}
+    skipped = "nocheck" in environ.get("DEB_BUILD_OPTIONS", "").split()
+    return Trial(
+        folder=plan.stage,
+        prefix=plan.prefix,
+        modules=wanted_modules(distributions, direct, project),
+        commands=() if skipped else plan.spec.smoke,
+    )
+
+
+def wanted_modules(
+    distributions: Iterable[Distribution], direct: Iterable[str], project: str
+) -> dict[str, str]:
+    """Return the top-level modules of the distributions in ``direct``, each with its distribution.
+
+    The project comes last: where a requirement is broken, that is said first.
+    """
+    wanted: dict[str, str] = {}
+    chosen = set(direct)
+    for distribution in sorted(distributions, key=lambda d: (d.name == project, d.name)):
+        if distribution.name in chosen:
+            names = [n for n in distribution.modules() if not n.startswith("_")]
+            kept = [n for n in names if n not in INCIDENTAL] or names
+            wanted |= dict.fromkeys(kept, distribution.name)
+    return wanted
+
+
+def smoke_findings(smoke: Smoke) -> Iterator[Finding]:
+    """Yield what failed in a smoke run, as check V011 numbers it."""
+    for failure in smoke.failures:
+        owner = f" (of {failure.distribution})" if failure.distribution else ""
+        yield Finding(
+            code="V011",
+            path=failure.what.removeprefix("import "),
+            message=f"{failure.what}{owner}: {failure.message}",
+            hint=_hint([failure]),
+        )
 
 
 def require_passed(smoke: Smoke, accepted: Sequence[Accepted]) -> None:
@@ -117,22 +201,14 @@ def require_passed(smoke: Smoke, accepted: Sequence[Accepted]) -> None:
     Raises:
         VenvpkgError: ``smoke-failed``.
     """
-    findings = [
-        Finding(code="V011", path=f.what.removeprefix("import "), message=f.message) for f in smoke.failures
-    ]
-    left = [
-        f
-        for f, finding in zip(smoke.failures, findings, strict=True)
-        if not any(a.covers(finding) for a in accepted)
-    ]
+    pairs = zip(smoke.failures, smoke_findings(smoke), strict=True)
+    left = [(f, finding) for f, finding in pairs if not any(a.covers(finding) for a in accepted)]
     if left:
         raise VenvpkgError(
             code="smoke-failed",
             message="The staged environment does not work.",
-            causes=[
-                f"{f.what}{f' (of {f.distribution})' if f.distribution else ''}: {f.message}" for f in left
-            ],
-            hint=_hint(left),
+            causes=[finding.message for _, finding in left],
+            hint=_hint([failure for failure, _ in left]),
         )
 
 
@@ -149,36 +225,19 @@ def _hint(failures: Sequence[Failure]) -> str:
     )
 
 
-def wanted_modules(
-    plan: Plan, distributions: Sequence[Distribution], project: str, markers: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the top-level modules of the project and its direct requirements, each with its distribution."""
-    direct: set[str] = {project} - {""}
-    for distribution in distributions:
-        if distribution.name == project:
-            direct |= distribution.requirements(markers, plan.spec.extras)
-    if not project or direct == {project}:
-        direct |= {pin.name for pin in plan.requirements.pins if pin.applies(markers)}
-    wanted: dict[str, str] = {}
-    # The project last: where a requirement is broken, that is said first.
-    for distribution in sorted(distributions, key=lambda d: (d.name == project, d.name)):
-        if distribution.name in direct:
-            names = [n for n in distribution.modules() if not n.startswith("_")]
-            kept = [n for n in names if n not in INCIDENTAL] or names
-            wanted |= dict.fromkeys(kept, distribution.name)
-    return wanted
-
-
 def import_all(
-    plan: Plan, names: list[str], run: Runner, env: Mapping[str, str], home: Path
+    trial: Trial, run: Runner, env: Mapping[str, str], place: Path
 ) -> tuple[dict[str, str], list[str], dict[str, str]]:
-    """Import modules in one process; one that ends it is noted, and the rest goes on in another."""
+    """Import modules in one process; one that ends it is noted, and the rest goes on in another.
+
+    ``place`` is the folder that holds the program that does it, as a process sees it.
+    """
     failures: dict[str, str] = {}
     mapped: list[str] = []
     modules: dict[str, str] = {}
-    left = names
+    left = list(trial.modules)
     while True:
-        lines, status = _import_some(plan, left, run, env, home)
+        lines, status = _import_some(trial, left, run, env, place)
         ended = {line["end"]: line["error"] for line in lines if "end" in line}
         failures |= {name: text for name, text in ended.items() if text}
         for line in lines:
@@ -192,46 +251,47 @@ def import_all(
 
 
 def _import_some(
-    plan: Plan, names: list[str], run: Runner, env: Mapping[str, str], home: Path
+    trial: Trial, names: list[str], run: Runner, env: Mapping[str, str], place: Path
 ) -> tuple[list[dict[str, Any]], str]:
-    told = home / "told.jsonl"
-    with as_file(files("venvpkg") / "inside" / "smoke.py") as program:
-        # The shell opens descriptor 3, since what is imported may write to any of the usual ones.
-        script = 'exec 3>"$1"; shift; exec "$@" 3'
-        words = ["sh", "-c", script, "sh", str(told), str(plan.stage / "bin" / "python"), str(program)]
-        answer = run(words, env=env, cwd=home, stdin=json.dumps({"modules": names}), check=False)
-    lines = (
-        [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.exists() else []
-    )
+    python, told = trial.folder / "bin" / "python", place / "told.jsonl"
+    # The shell opens descriptor 3, since what is imported may write to any of the usual ones.
+    script = 'exec 3>"$1"; shift; exec "$@" 3'
+    words = ["sh", "-c", script, "sh", str(told), *LIMIT, str(python), str(place / PROGRAM)]
+    answer = run(words, env=env, cwd=Path(env["HOME"]), stdin=json.dumps({"modules": names}), check=False)
+    path = trial.outside(told)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines()]
     if not lines and answer.returncode != 0:
         raise VenvpkgError(
             code="stage-broken",
-            message="The staged Python does not start.",
-            causes=[*answer.tail, describe_status(answer.returncode)],
-            hint=f"Try it: {plan.stage / 'bin' / 'python'} -c 'import sys; print(sys.prefix)'",
+            message="The environment's Python does not start.",
+            causes=[*answer.tail, _ending(answer.returncode)],
+            hint=f"Try it: {python} -c 'import sys; print(sys.prefix)'",
         )
-    return lines, describe_status(answer.returncode)
+    return lines, _ending(answer.returncode)
 
 
-def run_command(plan: Plan, text: str, run: Runner, env: Mapping[str, str], home: Path) -> Failure | None:
+def _ending(status: int) -> str:
+    # timeout(1)
+    return f"no end within {SECONDS} s" if status == 124 else describe_status(status)
+
+
+def run_command(trial: Trial, text: str, run: Runner, env: Mapping[str, str], home: Path) -> Failure | None:
     """Run one command of the key ``smoke``; a script of the environment goes through ``bin/python``."""
     words: list[str] = shlex.split(text)
-    script = plan.stage / "bin" / words[0].removeprefix("bin/")
+    script = trial.folder / "bin" / words[0].removeprefix("bin/")
+    there = trial.outside(script)
     argv = list(words)
     if "/" in words[0].removeprefix("bin/") and not words[0].startswith("/"):
-        argv[0] = str(plan.stage / words[0])
-    elif script.exists():
-        python = (
-            script.is_file()
-            and not script.is_symlink()
-            and b"python" in script.read_bytes()[:500].split(b"\n\n")[0]
-        )
-        is_script = python and script.read_bytes()[:2] == b"#!"
-        argv = [str(plan.stage / "bin" / "python")] * is_script + [str(script), *words[1:]]
-    elif shutil.which(words[0], path=env["PATH"]) is None:
+        argv[0] = str(trial.folder / words[0])
+    elif there.exists():
+        head = there.read_bytes()[:500] if there.is_file() and not there.is_symlink() else b""
+        is_script = head.startswith(b"#!") and b"python" in head.split(b"\n\n")[0]
+        argv = [str(trial.folder / "bin" / "python")] * is_script + [str(script), *words[1:]]
+    elif trial.top == Path("/") and shutil.which(words[0], path=env["PATH"]) is None:
         return Failure(what=text, message=f"there is no {words[0]} in the environment or on PATH")
-    answer = run(argv, env=env, cwd=home, check=False)
+    answer = run([*LIMIT, *argv], env=env, cwd=home, check=False)
     if answer.returncode == 0:
         return None
     last = " | ".join([*answer.tail, *answer.stdout.splitlines()[-5:]][-5:])
-    return Failure(what=text, message=f"{describe_status(answer.returncode)}: {last}".rstrip(": "))
+    return Failure(what=text, message=f"{_ending(answer.returncode)}: {last}".rstrip(": "))

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from venvpkg.control import Dependencies
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
-from venvpkg.interpreter import Interpreter
 from venvpkg.plan import Plan
 from venvpkg.process import Runner
 from venvpkg.tree import Tree
@@ -24,7 +23,7 @@ SPLIT: Mapping[str, tuple[str, tuple[int, int] | None]] = {
     "distutils": ("python3-distutils", (3, 12)),
     "lib2to3": ("python3-lib2to3", (3, 13)),
 }
-MENTION = re.compile(rb"\b(_?tkinter|turtle|_gdbm|dbm|distutils|lib2to3)\b")
+WORDS = (b"tkinter", b"turtle", b"gdbm", b"dbm", b"distutils", b"lib2to3")
 CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -42,17 +41,14 @@ class Import:
 
 def find_imports(tree: Tree) -> tuple[Import, ...]:
     """Return the imports of split-off modules in the Python files of a tree."""
-    found: list[Import] = []
-    for entry in tree.files():
-        if entry.path.suffix == ".py":
-            data = entry.load()
-            if MENTION.search(data):
-                found += read_imports(entry.path, data)
-    return tuple(found)
+    sources = (entry for entry in tree.files() if entry.path.suffix == ".py")
+    return tuple(found for entry in sources for found in read_imports(entry.path, entry.load()))
 
 
 def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:
     """Yield the imports of split-off modules in one file; none where it does not parse."""
+    if not any(word in source for word in WORDS):
+        return
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -113,15 +109,22 @@ def split_dependencies(
     project_files: frozenset[PurePosixPath],
     loaded_files: frozenset[PurePosixPath],
     distributions: Sequence[Distribution],
-    interpreter: Interpreter,
+    python: str,
 ) -> tuple[Dependencies, tuple[str, ...]]:
     """Return Depends and Suggests for split-off modules, and the modules that this Python has no more.
 
     A module is depended on where the project, or anything that the smoke run loaded, imports it
     unconditionally; else it is suggested. The range of versions keeps a distribution upgrade from
     replacing it by the one of another Python.
+
+    Args:
+        imports: what the environment's files import.
+        project_files: the project's own.
+        loaded_files: those that the smoke run loaded.
+        distributions: what is installed.
+        python: the minor version that the environment is for, ``3.11``.
     """
-    major, minor = (int(n) for n in interpreter.minor.split("."))
+    major, minor = (int(n) for n in python.split("."))
     # setuptools brings a distutils of its own, and puts it in place of the standard library's.
     own = {"distutils"} if any(d.name == "setuptools" for d in distributions) else set()
     needed: dict[str, bool] = {}

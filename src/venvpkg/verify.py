@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from debian.deb822 import PkgRelation
 from packaging.markers import UndefinedEnvironmentName, default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -15,6 +16,8 @@ from venvpkg.evidence import Evidence, interpreters, program_path
 from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
 from venvpkg.shlibs import External, Missing
+from venvpkg.smoke import smoke_findings
+from venvpkg.stdlib import split_dependencies
 from venvpkg.tree import Entry
 
 # What the ELF header says on Debian's architectures (Policy §11.1).
@@ -192,6 +195,23 @@ def check_v010(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def check_v011(evidence: Evidence) -> Iterator[Finding]:
+    """Find imports and commands that failed, where the environment was run."""
+    if evidence.smoke:
+        yield from smoke_findings(evidence.smoke)
+
+
+def check_v012(evidence: Evidence) -> Iterator[Finding]:
+    """Find secrets: credentials in URLs, private keys, files that hold credentials."""
+    for secret in evidence.secrets:
+        yield Finding(
+            code="V012",
+            path=str(secret.path),
+            message=secret.what,
+            hint="Take it out, and change it where it was published; let the server read it from elsewhere.",
+        )
+
+
 def check_v013(evidence: Evidence) -> Iterator[Finding]:
     """Find editable installs, which point at a folder of the build machine (PEP 660)."""
     for entry in evidence.tree.files():
@@ -224,6 +244,17 @@ def check_v014(evidence: Evidence) -> Iterator[Finding]:
                     message=f"{distribution.name} requires {text}, and {wrong}",
                     hint="Add it to the requirements, or correct the version that is pinned.",
                 )
+
+
+def check_v015(evidence: Evidence) -> Iterator[Finding]:
+    """Find paths at which two distributions ship different bytes."""
+    for clash in evidence.clashes:
+        yield Finding(
+            code="V015",
+            path=str(evidence.inside / clash.path),
+            message=f"is in {' and in '.join(clash.names)}, with different bytes in each",
+            hint="Only one of them is there now. Install one of the distributions, or prune the file.",
+        )
 
 
 def target_markers(evidence: Evidence) -> dict[str, str]:
@@ -271,6 +302,74 @@ def check_v016(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def check_v017(evidence: Evidence) -> Iterator[Finding]:
+    """Find imports of what Debian splits off the standard library, without a Depends on its version."""
+    python = evidence.tree.resolve(evidence.inside / "bin" / "python")
+    minor = python_minor(evidence)
+    if python in evidence.tree or not minor or not evidence.control:
+        return
+    own = frozenset(path for d in evidence.distributions if d.name == evidence.project for path in d.files)
+    loaded = frozenset(
+        PurePosixPath(path).relative_to(f"/{evidence.inside}")
+        for path in (evidence.smoke.modules.values() if evidence.smoke else ())
+        if path.startswith(f"/{evidence.inside}/")
+    )
+    held = upper_bounds(evidence.relations)
+    for found in evidence.imports:
+        needs, gone = split_dependencies([found], own, loaded, evidence.distributions, minor)
+        package = needs.depends[0].split()[0] if needs.depends else ""
+        if gone:
+            message = f"imports {found.module}, which Python {minor} has not"
+        elif package and package not in held:
+            message = f"imports {found.module}, and Depends does not hold {package} to Python {minor}"
+        else:
+            continue
+        yield Finding(
+            code="V017",
+            path=str(evidence.inside / found.path),
+            message=message,
+            hint=f"Depends: {', '.join(needs.depends)}" if package else "Change the import.",
+        )
+
+
+def upper_bounds(relations: str) -> frozenset[str]:
+    """Return the packages that a relationship field does not let grow newer without end."""
+    clauses = PkgRelation.parse_relations(relations) if relations.strip(", ") else []
+    found = [(r["name"], r.get("version") or ("", "")) for clause in clauses for r in clause]
+    return frozenset(name for name, (operator, _) in found if operator in ("<<", "<=", "="))
+
+
+def check_v018(evidence: Evidence) -> Iterator[Finding]:
+    """Find what the environment had mapped of the system when it was run, and Depends does not bring in."""
+    if not evidence.smoke:
+        return
+    used = [(path, "mapped") for path in evidence.smoke.mapped]
+    used += [(path, "imported") for path in evidence.smoke.modules.values()]
+    for path, how in used:
+        inside = PurePosixPath(path).relative_to("/") if path.startswith("/") else PurePosixPath(path)
+        owner = evidence.system.owner(path)
+        if inside in evidence.tree or inside.is_relative_to(evidence.inside) or owner in evidence.covered:
+            continue
+        why = f"{owner} owns it, and Depends does not bring {owner} in" if owner else "no package owns it"
+        yield Finding(
+            code="V018",
+            path=path.lstrip("/"),
+            message=f"was {how} when the environment ran: {why}",
+            hint=f"Depend on {owner}." if owner else "Install it from a Debian package, and depend on that.",
+        )
+
+
+def check_v019(evidence: Evidence) -> Iterator[Finding]:
+    """Find .pth files that run code whenever Python starts."""
+    for path, line in evidence.startup.items():
+        yield Finding(
+            code="V019",
+            path=str(path),
+            message=f"runs code whenever Python starts: {line[:80]}",
+            hint="Look at what it does: it runs in every program of the environment, asked for or not.",
+        )
+
+
 Check = Callable[[Evidence], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     check_v001,
@@ -283,15 +382,21 @@ CHECKS: tuple[Check, ...] = (
     check_v008,
     check_v009,
     check_v010,
+    check_v011,
+    check_v012,
     check_v013,
     check_v014,
+    check_v015,
     check_v016,
+    check_v017,
+    check_v018,
+    check_v019,
 )
 
 
-# What a project deletes between the steps of its own build is taken as it is, distributions among it; whoever
-# looks at a finished package is told.
-GATE = tuple(check for check in CHECKS if check is not check_v014)
+# What a project deletes between the steps of its own build is taken as it is, distributions among it, and so
+# is code that runs at start-up, which well-known distributions have. Who looks at a finished package is told.
+GATE = tuple(check for check in CHECKS if check not in (check_v014, check_v019))
 
 
 def verify(evidence: Evidence, checks: Sequence[Check] = CHECKS) -> Report:

@@ -191,3 +191,10 @@ def test_staged_python_that_does_not_start_is_told(make: MakeCase) -> None:
     case.python.unlink()
     case.python.symlink_to("/nonexistent/python3")
     assert fail(case, "settle").code == "stage-broken"
+
+
+def test_module_may_have_the_name_of_the_program_that_imports_it(make: MakeCase) -> None:
+    """The environment's own module is the one that is imported."""
+    case = make(name="smoke", files={"smoke/__init__.py": "raise LookupError('mine')\n"})
+    case.build()
+    assert fail(case, "settle").causes == ["import smoke (of smoke): LookupError: mine"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
 from venvpkg.distributions import Distribution
-from venvpkg.interpreter import Interpreter
 from venvpkg.stdlib import SPLIT, Import, find_imports, read_imports, split_dependencies
 from venvpkg.tree import Tree
 
@@ -23,18 +22,6 @@ def imports(source: str) -> dict[str, bool]:
     return found
 
 
-def python(version: str) -> Interpreter:
-    """An interpreter."""
-    minor = ".".join(version.split(".")[:2])
-    return Interpreter(
-        path=Path(f"/usr/bin/python{minor}"),
-        version=version,
-        cache_tag="cpython-" + minor.replace(".", ""),
-        stdlib=Path("/usr/lib"),
-        package=f"python{minor}",
-    )
-
-
 def distribution(name: str) -> Distribution:
     """An installed distribution without files."""
     folder = PurePosixPath(f"{name}-1.dist-info")
@@ -45,7 +32,7 @@ def distribution(name: str) -> Distribution:
 
 def answer(
     *found: Import,
-    version: str = "3.11.2",
+    version: str = "3.11",
     own: bool = True,
     loaded: bool = False,
     brought: tuple[str, ...] = (),
@@ -56,7 +43,7 @@ def answer(
         frozenset({APP} if own else ()),
         frozenset({APP} if loaded else ()),
         [distribution(name) for name in brought],
-        python(version),
+        version,
     )
     return dependencies.depends, dependencies.suggests, gone
 
@@ -204,7 +191,7 @@ def test_packages_are_in_order() -> None:
 def test_setuptools_brings_a_distutils() -> None:
     """Debian's is then not needed, on any Python."""
     assert answer(found("distutils"), brought=("setuptools",)) == ((), (), ())
-    assert answer(found("distutils"), brought=("setuptools",), version="3.13.0") == ((), (), ())
+    assert answer(found("distutils"), brought=("setuptools",), version="3.13") == ((), (), ())
     assert answer(found("distutils")) == (
         ("python3-distutils (>= 3.11~)", "python3-distutils (<< 3.12)"),
         (),
@@ -215,10 +202,10 @@ def test_setuptools_brings_a_distutils() -> None:
 @pytest.mark.parametrize(
     ("module", "version", "is_gone"),
     [
-        ("distutils", "3.11.9", False),
-        ("distutils", "3.12.0", True),
-        ("lib2to3", "3.12.5", False),
-        ("lib2to3", "3.13.0", True),
+        ("distutils", "3.11", False),
+        ("distutils", "3.12", True),
+        ("lib2to3", "3.12", False),
+        ("lib2to3", "3.13", True),
     ],
 )
 def test_a_module_that_this_python_has_no_more_is_gone(module: str, version: str, is_gone: bool) -> None:
@@ -229,7 +216,7 @@ def test_a_module_that_this_python_has_no_more_is_gone(module: str, version: str
 
 def test_a_guarded_import_of_what_is_gone_is_nothing() -> None:
     """Its author knows."""
-    assert answer(found("distutils", certain=False), version="3.12.0") == ((), (), ())
+    assert answer(found("distutils", certain=False), version="3.12") == ((), (), ())
 
 
 @pytest.mark.parametrize("module", SPLIT)
@@ -237,4 +224,4 @@ def test_every_split_module_has_a_package(module: str) -> None:
     """Of Debian's names."""
     package, _ = SPLIT[module]
     assert package.startswith("python3-")
-    assert answer(found(module), version="3.9.2")[0][0] == f"{package} (>= 3.9~)"
+    assert answer(found(module), version="3.9")[0][0] == f"{package} (>= 3.9~)"

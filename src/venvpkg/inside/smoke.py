@@ -17,6 +17,9 @@ import traceback
 
 def main() -> None:
     channel = os.fdopen(int(sys.argv[1]), "w")
+    # A module of the environment may have this program's name.
+    own = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != own]
 
     def tell(**what: object) -> None:
         channel.write(json.dumps(what) + "\n")
