@@ -120,7 +120,7 @@ def verify_path(
                 run(["dpkg-deb", "-x", path, scratch / "x"])
             top = scratch / "x" if path.is_file() else path.resolve()
             return _report(
-                [_tried(evidence, top, run, environ) for evidence in found] if wants_run else found
+                [try_out(evidence, top, run, environ) for evidence in found] if wants_run else found
             )
     if not path.is_file():
         raise VenvpkgError(
@@ -131,7 +131,9 @@ def verify_path(
     with open_root(root, run, environ) as clean:
         clean.install(path)
         found = _collect(path, subject, clean)
-        return _report([_tried(evidence, None, clean, environ) for evidence in found] if wants_run else found)
+        return _report(
+            [try_out(evidence, None, clean, environ) for evidence in found] if wants_run else found
+        )
 
 
 def _report(found: Iterable[Evidence]) -> Report:
@@ -144,10 +146,17 @@ def _report(found: Iterable[Evidence]) -> Report:
     return Report(findings=tuple(sorted(findings)), checked=checked)
 
 
-def _tried(
+def try_out(
     evidence: Evidence, top: Path | None, run: Runner | CleanRoot, environ: Mapping[str, str]
 ) -> Evidence:
-    """Return the evidence with what came of running the environment below ``top``, or in a clean root."""
+    """Return the evidence with what came of running the environment below ``top``, or in a clean root.
+
+    Args:
+        evidence: about the environment.
+        top: the environment's folder, or the tree that holds it at its prefix; none for a clean root.
+        run: runs commands on this machine, or in the clean root where the package is installed.
+        environ: the environment on this machine.
+    """
     prefix = PurePosixPath("/", evidence.inside)
     folder = Path(prefix)
     if top is not None:

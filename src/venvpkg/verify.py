@@ -112,10 +112,14 @@ def check_v005(evidence: Evidence) -> Iterator[Finding]:
 
 def check_v006(evidence: Evidence) -> Iterator[Finding]:
     """Find files that are not what RECORD says."""
+    # Of two distributions that have one path, the RECORD of one is wrong by nature; check V015 tells that.
+    clashing = {evidence.inside / clash.path for clash in evidence.clashes}
     for distribution in evidence.distributions:
         record = evidence.inside / distribution.folder / "RECORD"
         for name, digest, size in read_record(text_of(evidence.tree, record)):
             path = evidence.inside / locate(distribution.folder, name)
+            if path in clashing:
+                continue
             wrong = _differs(evidence.tree.get(path), evidence.digests.get(path, {}), digest, size)
             if wrong:
                 yield Finding(

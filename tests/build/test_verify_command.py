@@ -12,49 +12,18 @@ from pathlib import Path, PurePosixPath
 import pytest
 from click.testing import CliRunner, Result
 
+from handmade import PYTHON, make_deb, make_root
 from venvpkg.cli import venvpkg
 from venvpkg.deb import read_deb
 from venvpkg.relocate import record_hash
 from venvpkg.tree import Tree
 from wheels import write_wheel
 
-CONTROL = (
-    "Package: app\nVersion: 1\nArchitecture: {arch}\nMaintainer: A <a@example.org>\n{more}Description: x\n"
-)
-PYTHON = Path("/usr/bin/python3")
-
 
 @pytest.fixture(autouse=True)
 def _has_debian_python() -> None:
     if not PYTHON.exists():
         pytest.skip(f"Debian's own {PYTHON} is not here")
-
-
-def make_root(folder: Path, more: str = "") -> Path:
-    """A package build root with an environment that names only its final prefix."""
-    prefix = folder / "opt/venvs/app"
-    real = PYTHON.resolve()
-    subprocess.run([real, "-m", "venv", "--without-pip", prefix], check=True)
-    for path in prefix.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            path.write_bytes(path.read_bytes().replace(str(prefix).encode(), b"/opt/venvs/app"))
-    (prefix / ".gitignore").unlink(missing_ok=True)
-    for link in (prefix / "bin").glob("python*"):
-        link.unlink()
-    (prefix / "bin/python").symlink_to(real)
-    (folder / "DEBIAN").mkdir()
-    arch = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
-    depends = more or f"Depends: {real.name}\n"
-    (folder / "DEBIAN/control").write_text(CONTROL.format(arch=arch.stdout.strip(), more=depends))
-    return folder
-
-
-def make_deb(root: Path, compression: str = "zstd") -> Path:
-    """The .deb of a package build root."""
-    deb = root.with_suffix(".deb")
-    command = ["dpkg-deb", f"-Z{compression}", "--root-owner-group", "--build", root, deb]
-    subprocess.run(command, check=True, capture_output=True)
-    return deb
 
 
 def check(*words: str | Path) -> Result:
