@@ -1,6 +1,7 @@
 """The command line: click, the environment, exit codes."""
 
 import functools
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         environ = current_environment()
+        # What is shown may have names that the terminal's encoding has not.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             command(*args, **kwargs)
         except VenvpkgError as error:
@@ -159,18 +163,28 @@ def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tup
 
 @venvpkg.command("inspect")
 @click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
+@click.option("--sbom", "as_sbom", is_flag=True, help="Print a bill of materials, in CycloneDX 1.6.")
 @click.argument("path", type=click.Path(path_type=Path))
 @guarded
-def inspect_command(as_json: bool, path: Path) -> None:
+def inspect_command(as_json: bool, as_sbom: bool, path: Path) -> None:
     """Tell what is inside a package, an installed environment or a folder that holds one.
 
     Interpreter, distributions with version, licence and size, libraries and who needs them, entry points.
     """
     from venvpkg.inspection import collect
     from venvpkg.inventory import take_inventory
+    from venvpkg.sbom import Environment, Subject, make_sbom, to_json
 
+    if as_json and as_sbom:
+        raise click.UsageError("--json and --sbom exclude each other")
     run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
-    inventories = [take_inventory(evidence) for evidence in collect(path, run)]
+    found = collect(path, run)
+    if as_sbom:
+        # All environments of one path are in one package.
+        subject = Subject.from_control(found[0].control)
+        click.echo(to_json(make_sbom(subject, map(Environment.from_evidence, found))), nl=False)
+        return
+    inventories = [take_inventory(evidence) for evidence in found]
     if as_json:
         click.echo(f"[{', '.join(inventory.to_json() for inventory in inventories)}]")
     else:

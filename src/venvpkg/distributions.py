@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
 from pathlib import PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -131,8 +131,9 @@ def text_of(tree: Tree, path: PurePosixPath) -> str:
 
 
 def _headers(tree: Tree, path: PurePosixPath) -> Message:
-    entry = tree.get(path)
-    return BytesParser().parsebytes(entry.load() if entry and entry.kind == "file" else b"", headersonly=True)
+    # As text, for email makes objects of headers that are not ASCII, and METADATA is UTF-8.
+    data = text_of(tree, path).encode("utf-8", "surrogateescape")
+    return HeaderParser().parsestr(data.decode("utf-8", "replace"))
 
 
 def _entry_points(text: str) -> Iterator[tuple[str, str]]:
@@ -150,11 +151,15 @@ def _entry_points(text: str) -> Iterator[tuple[str, str]]:
 
 def read_record(text: str) -> list[Row]:
     """Return the rows of a RECORD: path, hash, size (PEP 376)."""
-    return [
-        (row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "")
-        for row in csv.reader(io.StringIO(text, newline=""))
-        if row
-    ]
+    rows = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline="")):
+            if row:
+                rows.append((row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else ""))
+    except csv.Error:
+        # A field of more than 128 KiB, or a zero byte; what comes before is as good as any.
+        return rows
+    return rows
 
 
 def format_record(rows: list[Row]) -> bytes:

@@ -4,6 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
+def printable(text: str) -> str:
+    """Return text in which everything that a terminal would not show as a character is an escape.
+
+    A name may hold control characters, and bytes that are not UTF-8 (surrogates, in Python).
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 @dataclass(slots=True, kw_only=True)
 class VenvpkgError(Exception):
     """A known error: it ends the command with exit code 3 and without a traceback."""

@@ -229,7 +229,7 @@ def read_manifest(tree: Tree, inside: PurePosixPath) -> dict[str, object]:
     """Return an environment's manifest; an empty one where there is none that can be read."""
     try:
         content = json.loads(text_of(tree, inside / "venvpkg.json") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
@@ -55,6 +56,7 @@ def export_project(plan: Plan, target: Path) -> None:
             n
             for n in names
             if here / n in made
+            or _is_special(here / n)
             or n in ("__pycache__", ".git")
             or n.endswith((".debhelper.log", ".debhelper", ".substvars"))
         ]
@@ -69,14 +71,38 @@ def export_project(plan: Plan, target: Path) -> None:
         shutil.copy(repository, target / ".git")
 
 
-def _follow_links_out(source: Path, target: Path) -> None:
-    """Replace links that lead out of the project by what they lead to; a copy of the link would dangle."""
+def _follow_links_out(source: Path, target: Path, within: tuple[Path, ...] = ()) -> None:
+    """Replace links that lead out of the project by what they lead to; a copy of the link would dangle.
+
+    An absolute link does not: it stays. So does one to a folder that the project lies in, whose copy
+    would have no end, and one to a device. ``within`` are the folders that are being copied already.
+    """
     top = source.resolve()
-    for link in [p for p in target.rglob("*") if p.is_symlink()]:
-        real = (source / link.relative_to(target)).resolve()
-        if real.exists() and not real.is_relative_to(top):
+    copied = (top, *within)
+    for link in [p for p in target.rglob("*") if p.is_symlink() and not p.readlink().is_absolute()]:
+        try:
+            real = (source / link.relative_to(target)).resolve()
+        except (OSError, RuntimeError):  # A link in a circle.
+            continue
+        if real.is_relative_to(top) or any(folder.is_relative_to(real) for folder in copied):
+            continue
+        if real.is_dir():
             link.unlink()
-            (shutil.copytree if real.is_dir() else shutil.copy)(real, link)
+            shutil.copytree(real, link, symlinks=True, ignore=_specials)
+            _follow_links_out(real, link, copied)
+        elif real.is_file():
+            link.unlink()
+            shutil.copy(real, link)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether it is a socket, a pipe or a device, which no project is made of and copying waits for."""
+    mode = path.lstat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+
+
+def _specials(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if _is_special(Path(folder, name))]
 
 
 def version_fallback(plan: Plan, environ: Mapping[str, str], exported: Path) -> dict[str, str]:
@@ -109,7 +135,11 @@ def find_project(tree: Tree, exported: Path) -> str:
     """Return the name of the distribution that was installed from the exported folder."""
     for distribution in read_distributions(tree):
         entry = tree.get(distribution.folder / "direct_url.json")
-        url = unquote(json.loads(entry.load()).get("url", "")) if entry else ""
-        if url.rstrip("/").endswith(str(exported)):
+        try:
+            about = json.loads(entry.load()) if entry and entry.kind == "file" else {}
+        except (ValueError, RecursionError):
+            continue
+        url = about.get("url", "") if isinstance(about, dict) else ""
+        if unquote(str(url)).rstrip("/").endswith(str(exported)):
             return distribution.name
     return ""

@@ -55,7 +55,7 @@ def read_owner(prefix: Path, run: Runner) -> dict[str, str]:
     owner = next(iter(read_owners(run, [str(prefix / "pyvenv.cfg")]).values()), None)
     if owner is None:
         return {}
-    fields = ("Architecture", "Pre-Depends", "Depends", "Recommends", "Suggests")
+    fields = ("Package", "Version", "Architecture", "Pre-Depends", "Depends", "Recommends", "Suggests")
     form = "\\n".join(f"{name}: ${{{name}}}" for name in fields)
     answer = run(["dpkg-query", "-W", "-f", form, owner], check=False).stdout
     pairs = (line.partition(": ") for line in answer.splitlines())

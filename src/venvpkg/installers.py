@@ -26,6 +26,21 @@ UV_NAMES = {
     "default-timeout": "UV_HTTP_TIMEOUT",
 }
 
+# What uv and pip say of an archive that would write outside of its place, or over the environment itself.
+UNSAFE = re.compile(
+    r"install outside (the )?target|outside the destination|unsafe (member path|(symbolic|hard)-link target)"
+    r"|unacceptable filename|rejected by name policy|unsupported member type|Script path must resolve"
+    r"|must not use the reserved name|Unknown scheme key|Unexpected file in .* \.data directory"
+    r"|(does not use|is not valid) UTF-8"
+)
+BROKEN = re.compile(
+    r"Failed to extract archive|Failed to read from zip|structure of .* was invalid|RECORD. file is invalid"
+    r"|Wheel .* is invalid|invalid wheel|Error decoding metadata|tarfile\.ReadError|zipfile\.BadZipFile"
+    r"|EOFError: Compressed file|failed to read tar data"
+)
+BUILDING = re.compile(
+    r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation|build backend"
+)
 COMPILER = re.compile(r":\d+: (fatal )?error: |undefined reference to|cannot find -l")
 
 
@@ -270,6 +285,10 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
             "hash-mismatch",
             "The file is not the one that was pinned: find out why before pinning it anew.",
         )
+    elif UNSAFE.search(text) and not BUILDING.search(text):
+        code, hint = "archive-unsafe", "Do not use it: it writes where no distribution may, or was made to."
+    elif BROKEN.search(text) and not BUILDING.search(text):
+        code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
     elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible", text):
         code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
     elif re.search(r"No space left on device|os error 28", text):
@@ -277,10 +296,7 @@ def explain_failure(error: VenvpkgError, installer: Installer, install: Install)
             "no-space",
             "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed.",
         )
-    elif re.search(
-        r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation|build backend",
-        text,
-    ):
+    elif BUILDING.search(text):
         code, hint = "build-failed", missing_header_hint(text)
     elif re.search(
         r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text

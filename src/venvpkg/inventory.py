@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from venvpkg.distributions import Distribution, text_of
+from venvpkg.errors import printable
 from venvpkg.evidence import Evidence
 from venvpkg.shlibs import Bundled, External
 from venvpkg.verify import python_minor
@@ -48,7 +49,7 @@ class Inventory:
 
     def to_json(self) -> str:
         """Return the inventory as JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        return json.dumps(asdict(self), indent=2)
 
     def to_text(self) -> str:
         """Return the inventory for people, distributions by size with a bar each."""
@@ -64,7 +65,8 @@ class Inventory:
             lines += ["", f"{len(libraries)} {title} libraries"]
             lines += [f"  {soname}: {', '.join(needers)}" for soname, needers in libraries.items()]
         scripts = [name for item in self.distributions for name in item.scripts]
-        return "\n".join([*lines, "", f"entry points: {', '.join(sorted(scripts)) or 'none'}"])
+        lines += ["", f"entry points: {', '.join(sorted(scripts)) or 'none'}"]
+        return "\n".join(map(printable, lines))
 
 
 def take_inventory(evidence: Evidence) -> Inventory:
@@ -113,6 +115,6 @@ def megabytes(size: int) -> str:
 def _source(distribution: Distribution, direct_url: str) -> str:
     try:
         url = json.loads(direct_url).get("url", "") if direct_url else ""
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         url = ""
     return str(url) or ("built" if distribution.built_here else "index")

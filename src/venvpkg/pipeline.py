@@ -4,15 +4,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bytecode import compile_tree
 from venvpkg.configuration import read_configuration, read_options, read_variables, select_packages
-from venvpkg.control import read_control
+from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
-from venvpkg.depends import compute
+from venvpkg.depends import Needs, compute
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
@@ -25,6 +25,7 @@ from venvpkg.plan import STATE, Plan, make_plan
 from venvpkg.process import Runner
 from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
+from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
@@ -105,6 +106,11 @@ def settle(call: Call, world: World) -> Answer:
         explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(Tree.from_dir(plan.stage)), plan.stage)
+        subject = read_subject(packages[plan.spec.package], world)
+        if not write_sbom(
+            make_sbom(subject, [inventory(plan, state, needs)]), plan.package_root, subject.name
+        ):
+            note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
     return answer
 
 
@@ -153,6 +159,28 @@ def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
             spec = configuration.with_values(package, state.values)
             interpreter = find_interpreter(state.interpreter, "", world.run, world.environ)
             yield make_plan(spec, interpreter, call.roots[package]), state
+
+
+def inventory(plan: Plan, state: State, needs: Needs) -> Environment:
+    """Return what the bill of materials tells, from the files as they will ship."""
+    tree = Tree.from_dir(plan.stage)
+    return Environment(
+        prefix=plan.prefix,
+        tree=tree,
+        distributions=read_distributions(tree),
+        links=needs.links,
+        project=state.project,
+        python=plan.interpreter.minor,
+        interpreter=PurePosixPath(plan.interpreter.path),
+    )
+
+
+def read_subject(package: Package, world: World) -> Subject:
+    """Return the binary package that is built, with the version of debian/changelog."""
+    version = world.run(["dpkg-parsechangelog", "-SVersion"], cwd=world.source).stdout.strip()
+    host = world.run(["dpkg-architecture", "-qDEB_HOST_ARCH"]).stdout.strip()
+    # "any" or a list in debian/control is one architecture in the package.
+    return Subject(name=package.name, version=version, architecture="all" if package.is_arch_all else host)
 
 
 def build_paths(plan: Plan, state: State) -> tuple[bytes, ...]:

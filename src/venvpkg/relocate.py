@@ -260,7 +260,7 @@ def names_local_folder(data: bytes) -> bool:
     """Tell whether a direct_url.json (PEP 610) names a place that only the build machine has."""
     try:
         about = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(about, dict):
         return False

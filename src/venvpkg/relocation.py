@@ -38,7 +38,8 @@ def plan_relocation(source: Path, target: Path, final: PurePosixPath | None) -> 
     """Decide what has to be rewritten.
 
     Raises:
-        VenvpkgError: ``no-environment``, ``target-exists``, ``target-inside``, ``target-unfit``.
+        VenvpkgError: ``no-environment``, ``environment-unfit``, ``target-exists``, ``target-inside``,
+            ``target-unfit``.
     """
     real = source.resolve()
     if not (real / "pyvenv.cfg").is_file():
@@ -68,6 +69,14 @@ def plan_relocation(source: Path, target: Path, final: PurePosixPath | None) -> 
             message=f"{goal} is no path that a script's first line can name.",
             causes=["The kernel takes a blank for the end of the interpreter's path."],
             hint="Choose one of letters, digits and the signs /_.+~@%=,- alone.",
+        )
+    odd = [str(entry.path) for entry in Tree.from_dir(real) if entry.kind == "special"]
+    if odd:
+        raise VenvpkgError(
+            code="environment-unfit",
+            message="The environment holds what cannot be copied.",
+            causes=[f"{name!a} is a device, a socket or a pipe" for name in odd[:10]],
+            hint="Stop what made it, and remove it.",
         )
     spoken = find_build_paths(Tree.from_dir(real, PurePosixPath("x")), PurePosixPath("x"))
     names = dict.fromkeys(

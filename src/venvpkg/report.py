@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 
+from venvpkg.errors import printable
+
 SHOWN_PER_CODE = 10
 
 
@@ -59,10 +61,11 @@ class Report:
 
     def to_text(self) -> str:
         """Return the findings grouped by code, the first ten of each."""
-        lines = []
+        lines: list[str] = []
         for code, group in groupby(sorted(self.findings), key=lambda f: f.code):
             found = list(group)
-            lines += [f"{f.code} {f.path or '(package)'}: {f.message}" for f in found[:SHOWN_PER_CODE]]
+            shown = [f"{f.code} {f.path or '(package)'}: {f.message}" for f in found[:SHOWN_PER_CODE]]
+            lines += map(printable, shown)
             if len(found) > SHOWN_PER_CODE:
                 lines.append(f"{code} … and {len(found) - SHOWN_PER_CODE} more")
             lines += [f"  hint: {hint}" for hint in dict.fromkeys(f.hint for f in found) if hint]

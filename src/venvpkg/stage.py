@@ -3,12 +3,14 @@
 import fnmatch
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from venvpkg.distributions import read_distributions
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import export_project, find_project, version_fallback
 from venvpkg.installers import Installer, Request, explain_failure
@@ -16,10 +18,13 @@ from venvpkg.plan import Install, Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.relocate import Edit
 from venvpkg.scratch import scratch_folder
+from venvpkg.toolchain import cache_folders, wrap_compilers
 from venvpkg.tree import Tree
 
 # uv's notes on its own cache hold times, and its lock has done its work.
 NOTES = ("uv_cache.json", "uv_build.json")
+# A folder's name is one byte at least; what lies deeper than Python's calls go can't be removed by it either.
+LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +43,19 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
     """Make the environment in the plan's workshop; the only step that talks to an index.
 
     Raises:
-        VenvpkgError: ``venv-failed``, and what :func:`venvpkg.installers.explain_failure` tells apart.
+        VenvpkgError: ``venv-failed``, ``environment-overwritten``, and what
+            :func:`venvpkg.installers.explain_failure` tells apart.
     """
     shutil.rmtree(plan.workshop.parent, ignore_errors=True)
     plan.workshop.parent.mkdir(parents=True)
     make_environment(plan, run, environ)
+    made = _identity(plan)
     project = ""
     with scratch_folder() as scratch:
-        env = {"TMPDIR": str(scratch), **compiler_flags(environ, scratch)}
-        if not _can_cache(environ):
-            env |= {"UV_CACHE_DIR": str(scratch / "cache"), "PIP_NO_CACHE_DIR": "1"}
+        caches = cache_folders(environ, scratch)
+        wrap_compilers(scratch / "compilers", (scratch, *caches.values()), environ)
+        env = {name: str(folder) for name, folder in caches.items()}
+        env |= {"TMPDIR": str(scratch), "PATH": f"{scratch / 'compilers'}:{environ.get('PATH', '')}"}
         if plan.spec.project is not None:
             export_project(plan, scratch / "source")
             env |= version_fallback(plan, environ, scratch / "source")
@@ -64,6 +72,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
             except VenvpkgError as error:
                 raise explain_failure(error, installer, install) from error
         tree = Tree.from_dir(plan.workshop)
+        require_identity(plan, tree, made)
         if plan.spec.project is not None:
             project = find_project(tree, scratch / "source")
         for entry in tree.files():
@@ -113,15 +122,69 @@ def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> Non
         (folder / name).symlink_to("python")
 
 
-def compiler_flags(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """Return the compilers' flags with the scratch folder mapped away, for debug information free of it."""
-    option = f"-ffile-prefix-map={scratch}=."
-    return {name: f"{environ[name]} {option}" for name in ("CFLAGS", "CXXFLAGS") if name in environ}
+def _identity(plan: Plan) -> dict[PurePosixPath, bytes | None]:
+    """Return what makes a folder this environment: bytes of files, targets of links, None for none."""
+    links = [PurePosixPath("bin", name) for name in ("python", "python3", f"python{plan.interpreter.minor}")]
+    found: dict[PurePosixPath, bytes | None] = {}
+    for path in (PurePosixPath("pyvenv.cfg"), PurePosixPath("venvpkg.json"), *links):
+        place = plan.workshop / path
+        if place.is_symlink():
+            found[path] = b"-> " + os.fsencode(place.readlink())
+        else:
+            found[path] = place.read_bytes() if place.is_file() else b"" if place.exists() else None
+    return found
 
 
-def _can_cache(environ: Mapping[str, str]) -> bool:
-    home = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/nonexistent"))
-    return bool(environ.get("UV_CACHE_DIR") or environ.get("PIP_CACHE_DIR")) or os.access(home, os.W_OK)
+def require_identity(plan: Plan, tree: Tree, made: Mapping[PurePosixPath, bytes | None]) -> None:
+    """Make sure that no distribution wrote over what makes the folder an environment.
+
+    Raises:
+        VenvpkgError: ``environment-overwritten``.
+    """
+    changed = [path for path, content in _identity(plan).items() if content != made[path]]
+    if changed:
+        brought = {path: d.name for d in read_distributions(tree) for path in d.files}
+        raise VenvpkgError(
+            code="environment-overwritten",
+            message="A distribution wrote over a part of the environment itself.",
+            causes=[
+                f"{path} (of {brought.get(path, 'a distribution that does not say so')})" for path in changed
+            ],
+            hint="Leave the distribution out; its data_files or scripts have a name that they may not have.",
+        )
+
+
+def require_fit_names(tree: Tree) -> None:
+    """Make sure that a package can hold every name.
+
+    A line of md5sums and of dpkg's own list ends where a name does, and a terminal shows what is not a
+    character as something else. What lies too deep can be neither walked nor removed by many programs.
+
+    Raises:
+        VenvpkgError: ``name-unfit``.
+    """
+    unfit = [name for name in map(str, tree.entries) if _is_unfit(name)]
+    if unfit:
+        raise VenvpkgError(
+            code="name-unfit",
+            message=f"{len(unfit)} files have a name that no package can hold.",
+            causes=[ascii(name if len(name) <= LONGEST_NAME else f"{name[:100]}…") for name in unfit[:10]],
+            hint="Unfit are control characters, bytes that are not UTF-8, and paths of more than "
+            f"{LONGEST_NAME} bytes.\nCorrect the name, or leave the file out with the key prune.",
+        )
+
+
+def _is_unfit(name: str) -> bool:
+    size = len(name.encode(errors="surrogateescape"))
+    return bool(re.search(r"[\x00-\x1f\x7f\udc80-\udcff]", name)) or size > LONGEST_NAME
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also one that is too deep for :func:`shutil.rmtree`, which calls itself."""
+    for entry in reversed(list(Tree.from_dir(folder))):
+        path = folder / entry.path
+        path.rmdir() if entry.kind == "folder" else path.unlink()
+    folder.rmdir()
 
 
 def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Request:
@@ -143,7 +206,7 @@ def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Reques
 def prune(plan: Plan, folder: Path) -> int:
     """Remove what the key ``prune`` names; returns the number of files."""
     removed = 0
-    for entry in reversed(list(Tree.from_dir(folder))):
+    for entry in reversed(list(Tree.from_dir(folder)) if plan.spec.prune else ()):
         names = [str(p) for p in (entry.path, *entry.path.parents)]
         if any(fnmatch.fnmatchcase(name, glob.rstrip("/")) for glob in plan.spec.prune for name in names):
             path = folder / entry.path
@@ -160,9 +223,19 @@ def put_in_place(plan: Plan) -> None:
 
     What debian/install put under the prefix stays, and wins over a file of the same name; what an
     earlier run of this step left goes.
+
+    Raises:
+        VenvpkgError: ``name-unfit``, with nothing moved and the environment removed.
     """
     stage, workshop, note = plan.stage, plan.workshop, plan.before
-    present = {str(e.path) for e in Tree.from_dir(stage)}
+    there = Tree.from_dir(stage)
+    try:
+        require_fit_names(Tree.from_dir(workshop))
+        require_fit_names(there)
+    except VenvpkgError:
+        remove(workshop)
+        raise
+    present = {str(e.path) for e in there}
     # Without an environment there, dh_prep has run since, and the note speaks of another build.
     again = note.is_file() and (stage / "pyvenv.cfg").is_file()
     before = set(json.loads(note.read_text(encoding="utf-8"))) if again else present
@@ -186,6 +259,9 @@ def bring_back(plan: Plan) -> None:
     """Put the environment that stepped aside back into the package build root.
 
     What was put under the prefix in the meantime stays, and wins.
+
+    Raises:
+        VenvpkgError: ``name-unfit``.
     """
     if plan.aside.is_dir():
         if plan.stage.is_dir():
@@ -193,6 +269,7 @@ def bring_back(plan: Plan) -> None:
             plan.stage.rmdir()
         plan.stage.parent.mkdir(parents=True, exist_ok=True)
         plan.aside.rename(plan.stage)
+    require_fit_names(Tree.from_dir(plan.stage))
 
 
 def merge(source: Path, target: Path) -> None:
@@ -223,7 +300,8 @@ def apply(edits: Iterable[Edit], folder: Path) -> int:
         path = folder / edit.path
         if edit.data is not None:
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-            temporary = path.with_name(path.name + ".venvpkg-new")
+            # A name may be as long as names can be.
+            temporary = path.with_name(".venvpkg-new")
             temporary.write_bytes(edit.data)
             temporary.chmod(mode)
             temporary.replace(path)

@@ -1,5 +1,6 @@
 """What the package database knows, as a frozen value: who owns a path, a soname, a Python."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -76,10 +77,13 @@ class System:
 
 def spellings(path: str) -> list[str]:
     """Return the names that dpkg may know a path by: itself, resolved, with and without ``/usr``."""
+    # What no path can be, from a file that means harm.
+    if "\0" in path:
+        return []
     names = []
-    for name in dict.fromkeys(
-        (path, str(Path(path).parent.resolve() / Path(path).name), str(Path(path).resolve()))
-    ):
+    # Not Path.resolve(), to which a link in a circle is an error.
+    beside = Path(os.path.realpath(Path(path).parent), Path(path).name)
+    for name in dict.fromkeys((path, str(beside), os.path.realpath(path))):
         names.append(name)
         if name.startswith("/usr/") and name[4:].startswith(MERGED):
             names.append(name[4:])

@@ -9,6 +9,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
+from venvpkg.errors import VenvpkgError
+
+# What a zip archive without ZIP64 can hold; a bomb in a .deb would take all memory.
+LOADED_BYTES = 4 * 1024**3
+
 Kind = Literal["file", "folder", "symlink", "special"]
 
 
@@ -29,7 +34,13 @@ class Entry:
     """Opens a file for reading."""
 
     def load(self) -> bytes:
-        """Return the bytes of a file."""
+        """Return the bytes of a file.
+
+        Raises:
+            VenvpkgError: ``file-too-large``, over 4 GiB.
+        """
+        if self.size > LOADED_BYTES:
+            raise explain_size(self.path, self.size)
         with self.opener() as stream:
             return stream.read()
 
@@ -151,22 +162,43 @@ def _moved(entry: Entry, path: PurePosixPath) -> Entry:
     )
 
 
+def explain_size(path: PurePosixPath, size: int) -> VenvpkgError:
+    """Return the error for a file that is too large to be looked at."""
+    return VenvpkgError(
+        code="file-too-large",
+        message=f"{str(path)!r} has {size} bytes.",
+        causes=[f"venvpkg looks into files of up to {LOADED_BYTES} bytes."],
+        hint="Is it meant to be there? The key prune leaves it out of a package.",
+    )
+
+
 def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
-    with os.scandir(top) as found:
+    # Without recursion: archives hold folders that lie deeper than Python's calls go.
+    waiting = [_scan(top, start)]
+    while waiting:
+        place, entry = next(waiting[-1], (top, None))
+        if entry is None:
+            waiting.pop()
+            continue
+        yield entry
+        if entry.kind == "folder":
+            waiting.append(_scan(place, entry.path))
+
+
+def _scan(folder: Path, at: PurePosixPath) -> Iterator[tuple[Path, Entry]]:
+    with os.scandir(folder) as found:
         children = sorted(found, key=lambda child: child.name)
     for child in children:
-        path = start / child.name
+        path = at / child.name
         status = child.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode)
         place = Path(child.path)
         if child.is_symlink():
-            yield Entry(path=path, kind="symlink", mode=mode, target=str(place.readlink()))
+            yield place, Entry(path=path, kind="symlink", mode=mode, target=str(place.readlink()))
         elif child.is_dir(follow_symlinks=False):
-            yield Entry(path=path, kind="folder", mode=mode)
-            yield from _walk(place, path)
+            yield place, Entry(path=path, kind="folder", mode=mode)
         elif stat.S_ISREG(status.st_mode):
-            yield Entry(
-                path=path, kind="file", mode=mode, size=status.st_size, opener=partial(io.FileIO, place)
-            )
+            opener = partial(io.FileIO, place)
+            yield place, Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener)
         else:
-            yield Entry(path=path, kind="special", mode=mode)
+            yield place, Entry(path=path, kind="special", mode=mode)

@@ -77,7 +77,7 @@ def exposed(case: Case) -> set[str]:
     """Files of the package outside the prefix."""
     found = (p for p in case.root.rglob("*") if p.is_file() and not p.is_relative_to(case.stage))
     names = {str(p.relative_to(case.root)) for p in found}
-    return {n for n in names if not n.startswith(("DEBIAN/", "usr/share/lintian/"))}
+    return {n for n in names if not n.startswith(("DEBIAN/", "usr/share/lintian/", "usr/share/doc/"))}
 
 
 def test_exposed_entry_point_comes_with_manual_and_completions(make: MakeCase) -> None:
