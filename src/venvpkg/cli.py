@@ -191,6 +191,35 @@ def inspect_command(as_json: bool, as_sbom: bool, path: Path) -> None:
         click.echo("\n\n".join(inventory.to_text() for inventory in inventories))
 
 
+@venvpkg.command("diff")
+@click.option("--json", "as_json", is_flag=True, help="Print one object.")
+@click.option("--changelog", "as_changelog", is_flag=True, help="Print lines for debian/changelog.")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@guarded
+def diff_command(as_json: bool, as_changelog: bool, before: Path, after: Path) -> None:
+    """Tell what differs between two packages, installed environments or folders.
+
+    Distributions, dependencies, entry points, sizes, and the files that none of these explains. Exit code 0
+    says that both hold the same, 1 that they do not.
+    """
+    from venvpkg.difference import compare, describe_side
+    from venvpkg.inspection import open_path
+
+    if as_json and as_changelog:
+        raise click.UsageError("--json and --changelog exclude each other")
+    run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
+    subjects = [open_path(path, run) for path in (before, after)]
+    found = compare(*(describe_side(subject.tree, subject.control) for subject in subjects))
+    if as_json:
+        click.echo(found.to_json())
+    elif as_changelog:
+        click.echo(f"{found.to_changelog()}\n" if found else "", nl=False)
+    else:
+        click.echo(found.to_text() if found else f"{before} and {after} hold the same")
+    sys.exit(EXIT_FOUND if found else 0)
+
+
 @venvpkg.command("relocate")
 @click.option(
     "--final", type=click.Path(path_type=PurePosixPath), help="The prefix that it will have elsewhere."

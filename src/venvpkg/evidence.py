@@ -102,6 +102,11 @@ class Evidence:
         return replace(self, smoke=smoke, system=replace(self.system, owners=owners))
 
     @property
+    def minor(self) -> str:
+        """Return the minor version of Python that the environment was made for, ``3.11``, or nothing."""
+        return minor_of(self.tree, self.inside)
+
+    @property
     def relations(self) -> str:
         """Return Pre-Depends and Depends."""
         return ", ".join(self.control[name] for name in ("Pre-Depends", "Depends") if self.control.get(name))
@@ -309,6 +314,12 @@ def find_environments(tree: Tree) -> list[PurePosixPath]:
         for entry in tree.files()
         if entry.path.name == "pyvenv.cfg" and entry.path.parent / "bin" / "python" in tree
     ]
+
+
+def minor_of(tree: Tree, inside: PurePosixPath) -> str:
+    """Return the minor version that an environment was made for, ``3.11``, from the folder of its modules."""
+    folders = (p.name for p in tree.entries if p.parent == inside / "lib")
+    return next((f.removeprefix("python") for f in folders if re.fullmatch(r"python3\.\d+", f)), "")
 
 
 def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:

@@ -1,7 +1,7 @@
 """What is inside an environment: distributions, entry points, libraries, sizes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ from venvpkg.distributions import Distribution, text_of
 from venvpkg.errors import printable
 from venvpkg.evidence import Evidence
 from venvpkg.shlibs import Bundled, External
-from venvpkg.verify import python_minor
+from venvpkg.tree import Tree
 
 BAR = 30
 
@@ -72,13 +72,7 @@ class Inventory:
 def take_inventory(evidence: Evidence) -> Inventory:
     """Return what an environment holds, from the evidence about it."""
     environment = evidence.tree.below(evidence.inside)
-    sizes = {e.path: e.size for e in environment.files()}
-    # Bytecode is no part of RECORD where it was compiled afterwards; it belongs to its module (PEP 3147).
-    compiled: dict[tuple[PurePosixPath, str], int] = {}
-    for path, size in sizes.items():
-        if path.suffix == ".pyc" and path.parent.name == "__pycache__":
-            module = (path.parent.parent, path.name.split(".")[0])
-            compiled[module] = compiled.get(module, 0) + size
+    sizes = measure(environment, evidence.distributions)
     owners = {path: d.name for d in evidence.distributions for path in d.files}
     system: dict[str, dict[str, None]] = {}
     private: dict[str, dict[str, None]] = {}
@@ -89,15 +83,15 @@ def take_inventory(evidence: Evidence) -> Inventory:
     return Inventory(
         prefix=f"/{evidence.inside}",
         interpreter=f"/{evidence.tree.resolve(evidence.inside / 'bin' / 'python')}",
-        python=python_minor(evidence),
-        size=sum(sizes.values()),
+        python=evidence.minor,
+        size=sum(entry.size for entry in environment.files()),
         distributions=tuple(
             Item(
                 name=d.name,
                 version=d.version,
                 licence=d.licence,
                 source=_source(d, text_of(environment, d.folder / "direct_url.json")),
-                size=sum(sizes.get(p, 0) + compiled.get((p.parent, p.stem), 0) for p in d.files),
+                size=sizes[d.name],
                 scripts=d.scripts,
             )
             for d in evidence.distributions
@@ -105,6 +99,30 @@ def take_inventory(evidence: Evidence) -> Inventory:
         system_libraries={soname: tuple(sorted(names)) for soname, names in sorted(system.items())},
         private_libraries={soname: tuple(sorted(names)) for soname, names in sorted(private.items())},
     )
+
+
+def find_owners(environment: Tree, distributions: Iterable[Distribution]) -> dict[PurePosixPath, str]:
+    """Return which distribution a file is of, for all files that are of one.
+
+    Bytecode is no part of RECORD where it was compiled afterwards; it belongs to its module (PEP 3147).
+    """
+    owners = {path: d.name for d in distributions for path in d.files}
+    for entry in environment.files():
+        path = entry.path
+        if path.suffix == ".pyc" and path.parent.name == "__pycache__" and path not in owners:
+            module = path.parent.parent / f"{path.name.split('.')[0]}.py"
+            owners |= {path: owners[module]} if module in owners else {}
+    return owners
+
+
+def measure(environment: Tree, distributions: Iterable[Distribution]) -> dict[str, int]:
+    """Return how many bytes each distribution has, its bytecode included."""
+    known = tuple(distributions)
+    sizes = {d.name: 0 for d in known}
+    for path, name in find_owners(environment, known).items():
+        entry = environment.get(path)
+        sizes[name] += entry.size if entry and entry.kind == "file" else 0
+    return sizes
 
 
 def megabytes(size: int) -> str:

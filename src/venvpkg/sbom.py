@@ -22,7 +22,6 @@ from venvpkg.distributions import Distribution, locate, read_record, text_of
 from venvpkg.evidence import Evidence
 from venvpkg.shlibs import Bundled, Link
 from venvpkg.tree import Entry, Tree
-from venvpkg.verify import python_minor
 
 NAME = "sbom.cdx.json"
 Json = dict[str, Any]
@@ -117,7 +116,7 @@ class Environment:
             distributions=evidence.distributions,
             links=evidence.links,
             project=evidence.project,
-            python=python_minor(evidence),
+            python=evidence.minor,
             interpreter=PurePosixPath("/", evidence.tree.resolve(evidence.inside / "bin" / "python")),
         )
 

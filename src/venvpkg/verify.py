@@ -1,6 +1,5 @@
 """One function per check; a numbered check is a pure function from evidence to findings."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -163,7 +162,7 @@ def check_v009(evidence: Evidence) -> Iterator[Finding]:
     """Find an environment that Depends does not hold to the interpreter's minor version."""
     link = evidence.tree.get(evidence.inside / "bin" / "python")
     target = evidence.tree.resolve(evidence.inside / "bin" / "python")
-    minor = python_minor(evidence)
+    minor = evidence.minor
     if link is None or target in evidence.tree or not minor or not evidence.control:
         return
     names = {name for clause in relation_names(evidence.relations) for name in clause}
@@ -174,12 +173,6 @@ def check_v009(evidence: Evidence) -> Iterator[Finding]:
             message=f"leads to /{target}, and Depends does not name python{minor}",
             hint="Put ${misc:Depends} into Depends in debian/control.",
         )
-
-
-def python_minor(evidence: Evidence) -> str:
-    """Return the minor version that an environment was made for, ``3.11``, from the folder of its modules."""
-    folders = (p.name for p in evidence.tree.entries if p.parent == evidence.inside / "lib")
-    return next((f.removeprefix("python") for f in folders if re.fullmatch(r"python3\.\d+", f)), "")
 
 
 def check_v010(evidence: Evidence) -> Iterator[Finding]:
@@ -265,7 +258,7 @@ def check_v015(evidence: Evidence) -> Iterator[Finding]:
 
 def target_markers(evidence: Evidence) -> dict[str, str]:
     """Return the environment that markers are evaluated in (PEP 508), as the package's own files tell it."""
-    minor = python_minor(evidence) or "3"
+    minor = evidence.minor or "3"
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(evidence.control.get("Architecture", ""), "")
     markers = {name: str(value) for name, value in default_environment().items()}
     markers |= {"python_version": minor, "python_full_version": f"{minor}.0", "sys_platform": "linux"}
@@ -311,7 +304,7 @@ def check_v016(evidence: Evidence) -> Iterator[Finding]:
 def check_v017(evidence: Evidence) -> Iterator[Finding]:
     """Find imports of what Debian splits off the standard library, without a Depends on its version."""
     python = evidence.tree.resolve(evidence.inside / "bin" / "python")
-    minor = python_minor(evidence)
+    minor = evidence.minor
     if python in evidence.tree or not minor or not evidence.control:
         return
     own = frozenset(path for d in evidence.distributions if d.name == evidence.project for path in d.files)

@@ -18,7 +18,7 @@ FLOORS = (
     {"depends", "evidence"},
     {"debhelper", "verify"},
     {"inspection", "inventory", "relocation"},
-    {"manifest", "sbom"},
+    {"difference", "manifest", "sbom"},
     {"pipeline"},
     {"cli"},
     {"__main__"},
