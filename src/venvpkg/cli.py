@@ -220,6 +220,24 @@ def diff_command(as_json: bool, as_changelog: bool, before: Path, after: Path) -
     sys.exit(EXIT_FOUND if found else 0)
 
 
+@venvpkg.command("check-reproducible")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@guarded
+def check_reproducible_command(folder: Path) -> None:
+    """Build the source package in FOLDER twice, under different conditions, and compare the packages.
+
+    Neither build touches FOLDER. Exit code 1 says that a package differs, and the first file that does is
+    named; diffoscope shows more where it is installed.
+    """
+    from venvpkg.reproducibility import check_reproducible
+
+    environ = current_environment()
+    outcomes = check_reproducible(folder.resolve(), Shell(verbose=bool(environ.get("DH_VERBOSE"))), environ)
+    for outcome in outcomes:
+        click.echo(outcome.to_text())
+    sys.exit(0 if all(outcome.same for outcome in outcomes) else EXIT_FOUND)
+
+
 @venvpkg.command("relocate")
 @click.option(
     "--final", type=click.Path(path_type=PurePosixPath), help="The prefix that it will have elsewhere."

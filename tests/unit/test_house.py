@@ -19,7 +19,7 @@ FLOORS = (
     {"debhelper", "verify"},
     {"inspection", "inventory", "relocation"},
     {"difference", "manifest", "sbom"},
-    {"pipeline"},
+    {"pipeline", "reproducibility"},
     {"cli"},
     {"__main__"},
 )
