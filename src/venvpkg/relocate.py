@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shlex
 import struct
@@ -28,7 +29,8 @@ WRAPPER = re.compile(
     '\ '''\n""",
     re.VERBOSE,
 )
-PLAIN = re.compile(rb"#![ \t]*(?P<program>\"[^\"\n]*\"|\S+)[ \t]*(?P<flags>[^\n]*)\n")
+# Nothing is taken back once it matched, or a first line without an end takes the square of its length.
+PLAIN = re.compile(rb"#![ \t]*+(?P<program>\"[^\"\n]*+\"|\S++)[ \t]*+(?P<flags>[^\n]*+)\n")
 
 
 # What RECORD may use (PEP 376, PEP 427), and this machine computes.
@@ -94,7 +96,7 @@ def name_python(data: bytes, move: Move) -> bytes:
     would run on whatever is first on PATH, without the environment's modules.
     """
     found = re.match(rb"#![ \t]*(?:/usr/bin/env[ \t]+)?(python3?)[ \t]*\n", data)
-    program = f"{move.final}/bin/".encode() + found[1] if found else b""
+    program = os.fsencode(move.final / "bin") + b"/" + found[1] if found else b""
     return shebang(program, b"") + data[found.end() :] if found else data
 
 
@@ -104,16 +106,23 @@ def spellings(move: Move) -> tuple[tuple[bytes, bytes], ...]:
     build, final = str(move.build), str(move.final)
     # A quoted whole path loses its quotes with its blanks, so that the folder of the build does not show.
     ways = [(shlex.quote(build), shlex.quote(final))] if shlex.quote(build) != build else []
-    ways += [(build, final), (quote(build), quote(final))]
+    ways += [(build, final), (_quote(build), _quote(final))]
     # Activators quote for their shell: sh closes and opens the quote, fish and csh put a backslash.
     ways += [(shlex.quote(build)[1:-1], final)] if shlex.quote(build) != build else []
     ways += [(re.sub(r"([\\' ])", r"\\\1", build), final), (json.dumps(build)[1:-1], json.dumps(final)[1:-1])]
     ways += [(build.replace("'", r"'\''"), final), (ascii(build)[1:-1], ascii(final)[1:-1])]
+    # A name that is not UTF-8 stands as it is in text; marshal writes the surrogates that Python makes of it.
     return tuple(
         dict.fromkeys(
-            (b.encode(errors="surrogateescape"), f.encode(errors="surrogateescape")) for b, f in ways
+            (b.encode(errors=errors), f.encode(errors=errors))
+            for errors in ("surrogateescape", "surrogatepass")
+            for b, f in ways
         )
     )
+
+
+def _quote(path: str) -> str:
+    return quote(path, errors="surrogateescape")
 
 
 def relocate_text(data: bytes, move: Move) -> bytes:
@@ -135,7 +144,7 @@ def relocate_shebang(data: bytes, move: Move, *, hermetic: bool = False) -> byte
     if not found:
         return data
     program = found["program"].strip(b"\"'")
-    folder = str(move.final / "bin").encode()
+    folder = os.fsencode(move.final / "bin")
     if program.startswith(b"$(dirname"):
         program = folder + b"/" + re.split(rb"[/'\"]+", program.rstrip(b"'\""))[-1]
     if not re.fullmatch(re.escape(folder) + rb"/python[\d.]*", program):
@@ -161,7 +170,7 @@ def relocate_c_strings(data: bytes, move: Move) -> bytes:
     Nothing in the file moves, neither a string nor its end: the linker lets a string that ends another
     one lie in it. The file is left as it is where the final path is longer; check V003 then names it.
     """
-    build, final = str(move.build).encode(), str(move.final).encode()
+    build, final = os.fsencode(move.build), os.fsencode(move.final)
     if len(final) > len(build):
         return data
     filled = final + b"/" * (len(build) - len(final))
