@@ -182,13 +182,20 @@ def ask_shlibdeps(
 
 
 def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[str, str]:
-    """Return packages that own files used at run time and are not ``covered``, each with one such file."""
+    """Return packages that own files used at run time and are not ``covered``, each with one such file.
+
+    A library brings in its own: of what one of them depends on, none is named.
+    """
     closure = system.closure(covered)
     found: dict[str, str] = {}
     for path in paths:
         owner = system.owner(path)
         if owner and owner not in closure:
             found.setdefault(owner, path)
+    for owner in sorted(found):
+        others = system.closure(", ".join(name for name in found if name != owner))
+        if owner in others:
+            del found[owner]
     return found
 
 

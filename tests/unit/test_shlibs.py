@@ -262,3 +262,25 @@ def test_packages_of_used_files_that_nothing_brings_in_are_named() -> None:
     )
     used = ["/usr/lib/a.so", "/usr/lib/b.so", "/usr/lib/b2.so", "/nowhere"]
     assert owners_beyond(used, "app", machine) == {"libb": "/usr/lib/b.so"}
+
+
+def test_library_that_another_one_brings_in_is_not_named() -> None:
+    """Nor one of two that depend on each other; which is the same every time."""
+    depends = {
+        "libpq5": ("libldap", "libssl"),
+        "libldap": ("libsasl",),
+        "libone": ("libtwo",),
+        "libtwo": ("libone",),
+    }
+    names = ("libpq5", "libldap", "libsasl", "libone", "libtwo")
+    machine = System(
+        packages={
+            name: Installed(
+                version="1", depends=tuple((n,) for n in depends.get(name, ())), provides=frozenset()
+            )
+            for name in names
+        },
+        owners={f"/usr/lib/{name}.so": name for name in names},
+    )
+    used = [f"/usr/lib/{name}.so" for name in reversed(names)]
+    assert list(owners_beyond(used, "", machine)) == ["libtwo", "libpq5"]
