@@ -12,6 +12,8 @@ CONTROL = (
     "Package: app\nVersion: 1\nArchitecture: {arch}\nMaintainer: A <a@example.org>\n{more}Description: x\n"
 )
 PYTHON = Path("/usr/bin/python3")
+# No key, but what one looks like.
+KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA7bq98kd0' * 8}\n-----END RSA PRIVATE KEY-----\n"
 
 
 def make_root(folder: Path, more: str = "") -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from handmade import PYTHON, add_distribution, make_deb, make_root, site_of
+from handmade import KEY, PYTHON, add_distribution, make_deb, make_root, site_of
 from venvpkg.deb import read_deb
 from venvpkg.evidence import gather
 from venvpkg.inspection import read_accepted, try_out
@@ -24,11 +24,6 @@ from workbench import library
 
 INSIDE = PurePosixPath("opt/venvs/app")
 BUILT_AT = "/srv/build/env"
-KEY = (
-    b"-----BEGIN RSA PRIVATE KEY-----\n"
-    + b"MIIEpAIBAAKCAQEA7bq98kd0\n" * 8
-    + b"-----END RSA PRIVATE KEY-----\n"
-)
 
 Defect = Callable[[Path], str]
 DEFECTS: dict[str, Defect] = {}
@@ -128,7 +123,7 @@ def _(root: Path) -> str:
 
 @defect("V012")
 def _(root: Path) -> str:
-    return put(root, "etc/app.pem", KEY)
+    return put(root, "etc/app.pem", KEY.encode())
 
 
 @defect("V013")
