@@ -13,6 +13,8 @@ from venvpkg.errors import VenvpkgError
 
 SEARCHED = ("pylock.toml", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt")
 OPTION = re.compile(r"(--[\w-]+|-\w)[=\s]*(.*)")
+# Of dependency groups in each other; PEP 735 has no limit, and nobody's have more than a few.
+DEEPEST = 100
 HASH = re.compile(r"\s--hash[= ](\S+)")
 
 
@@ -30,10 +32,22 @@ class Pin:
     """Environment marker (PEP 508), or empty."""
 
     def applies(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether the marker admits the target interpreter."""
+        """Tell whether the marker admits the target interpreter.
+
+        Raises:
+            VenvpkgError: ``requirements-invalid``, for a marker that has no answer: ``os_name ~= '1'``.
+        """
         if not self.marker:
             return True
-        return Requirement(f"x; {self.marker}").marker.evaluate(dict(environment))  # type: ignore[union-attr]
+        try:
+            return Requirement(f"x; {self.marker}").marker.evaluate(dict(environment))  # type: ignore[union-attr]
+        except (ValueError, KeyError, RecursionError) as error:
+            raise VenvpkgError(
+                code="requirements-invalid",
+                message=f"The marker of a requirement can't be evaluated: {self.line}",
+                causes=[str(error)],
+                hint="See https://packaging.python.org/en/latest/specifications/dependency-specifiers/",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,11 @@ def find_requirements(folder: Path) -> tuple[Path, ...]:
     return next(((folder / name,) for name in SEARCHED if (folder / name).is_file()), ())
 
 
+def is_lock(file: Path) -> bool:
+    """Tell whether a file's name is that of a lock, which a tool has to turn into requirements first."""
+    return file.name.endswith(".lock") or bool(re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name))
+
+
 def read_requirements(files: tuple[Path, ...]) -> Requirements:
     """Read requirements files, with what they include.
 
@@ -70,29 +89,34 @@ def read_requirements(files: tuple[Path, ...]) -> Requirements:
             ``lock-not-supported``.
     """
     pins: list[Pin] = []
+    seen: set[Path] = set()
     for file in files:
-        if file.name.endswith((".lock", ".toml")):
+        if is_lock(file) or file.name.endswith(".toml"):
             raise VenvpkgError(
                 code="lock-not-supported",
-                message=f"{file} is a lock file that venvpkg can't read yet.",
-                hint='Export it, and name the result: requirements = ["requirements.txt"]\n'
-                "(uv export --no-emit-project -o requirements.txt, or poetry, pdm, pipenv's own export)",
+                message=f"{file} is no lock file that venvpkg can read.",
+                causes=[f"It reads {', '.join(SEARCHED)}, and pylock.NAME.toml."],
+                hint='Export it, and name the result: requirements = ["requirements.txt"]',
             )
-        pins += _read_file(file, ())
+        pins += _read_file(file, None, seen)
     return Requirements(files=files, pins=tuple(pins))
 
 
-def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
-    if file.resolve() in {f.resolve() for f in including}:
-        return []
+def _read_file(file: Path, including: Path | None, seen: set[Path]) -> list[Pin]:
     try:
+        place = file.resolve()
+        # Each once: files that include each other may do so twice, and the next ones twice again.
+        if place in seen:
+            return []
+        seen.add(place)
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    # A zero byte in a name is a ValueError, links in a circle are a RuntimeError up to Python 3.12.
+    except (OSError, ValueError, RuntimeError) as error:
         raise VenvpkgError(
             code="requirements-missing",
             message=f"Could not read the requirements file {file}.",
             causes=[
-                f"{including[-1]} includes it." if including else "The key requirements names it.",
+                f"{including} includes it." if including else "The key requirements names it.",
                 str(error),
             ],
             hint="Correct the name, or take it out.",
@@ -102,7 +126,7 @@ def _read_file(file: Path, including: tuple[Path, ...]) -> list[Pin]:
         found = OPTION.match(line)
         option, value = found.groups() if found else ("", "")
         if option in ("-r", "--requirement"):
-            pins += _read_file(file.parent / value.strip("\"'"), (*including, file))
+            pins += _read_file(file.parent / value.strip("\"'"), file, seen)
         elif option in ("-e", "--editable"):
             raise VenvpkgError(
                 code="requirements-editable",
@@ -127,7 +151,7 @@ def logical_lines(text: str) -> list[tuple[int, str]]:
         if raw.rstrip().endswith("\\") and not raw.lstrip().startswith("#"):
             pending += raw.rstrip()[:-1] + " "
             continue
-        line = re.sub(r"(^|\s+)#.*$", "", pending + raw).strip()
+        line = re.sub(r"(^|\s)#.*$", "", pending + raw).strip()
         if line:
             joined.append((first, line))
         pending, first = "", 0
@@ -150,7 +174,7 @@ def parse_pin(line: str, where: str) -> Pin:
         return Pin(name="", line=bare, hashes=hashes, marker="")
     try:
         requirement = Requirement(bare)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         raise VenvpkgError(
             code="requirements-invalid",
             message=f"{where} is not a requirement.",
@@ -173,12 +197,17 @@ def resolve_groups(groups: Mapping[str, object], names: tuple[str, ...]) -> tupl
     """
     known = {canonicalize_name(name): content for name, content in groups.items()}
     found: list[str] = []
+    expanded: set[str] = set()
 
     def expand(name: str, within: tuple[str, ...]) -> None:
         key = canonicalize_name(name)
         content = known.get(key)
-        if key in within or not isinstance(content, list):
-            why = "includes itself" if key in within else "is not there, or not a list"
+        if key in expanded:
+            return
+        if key in within or len(within) > DEEPEST or not isinstance(content, list):
+            why = "is not there, or not a list"
+            why = f"is included through more than {DEEPEST} others" if len(within) > DEEPEST else why
+            why = "includes itself" if key in within else why
             raise VenvpkgError(
                 code="group-invalid",
                 message=f"The dependency group {name} {why}.",
@@ -191,6 +220,7 @@ def resolve_groups(groups: Mapping[str, object], names: tuple[str, ...]) -> tupl
             else:
                 included = item.get("include-group", "") if isinstance(item, dict) else item
                 expand(str(included), (*within, key))
+        expanded.add(key)
 
     for name in names:
         expand(name, ())

@@ -9,7 +9,7 @@ import venvpkg
 from venvpkg.debhelper import State
 from venvpkg.depends import Needs
 from venvpkg.distributions import Distribution
-from venvpkg.plan import Plan
+from venvpkg.plan import Plan, requirement_files
 from venvpkg.shlibs import External
 from venvpkg.smoke import Smoke
 
@@ -41,7 +41,7 @@ def write_manifest(
                 else f.name,
                 "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),
             }
-            for f in plan.requirements.files
+            for f in requirement_files(plan.spec)
         ],
         "distributions": [
             {"name": d.name, "version": d.version, "built_here": d.built_here or d.name == state.project}

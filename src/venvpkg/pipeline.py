@@ -18,6 +18,7 @@ from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
+from venvpkg.lockfiles import export_locks
 from venvpkg.log import note, step
 from venvpkg.maintscripts import render
 from venvpkg.manifest import write_manifest
@@ -57,6 +58,7 @@ def build(call: Call, world: World) -> Answer:
         require_build_depends(spec, world.run, world.environ)
         interpreter = find_interpreter(spec.python, spec.requires_python, world.run, world.environ)
         installer = find_installer(spec, world.run, world.environ)
+        export_locks(spec, interpreter, installer, world.run, world.environ)
         plan = make_plan(spec, interpreter, call.roots[spec.package])
         with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
             populated = populate(plan, installer, world.run, world.environ)

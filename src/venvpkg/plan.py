@@ -6,7 +6,14 @@ from pathlib import Path, PurePosixPath
 
 from venvpkg.errors import VenvpkgError
 from venvpkg.interpreter import Interpreter
-from venvpkg.locks import Requirements, find_requirements, quote_hashes, read_requirements, resolve_groups
+from venvpkg.locks import (
+    Requirements,
+    find_requirements,
+    is_lock,
+    quote_hashes,
+    read_requirements,
+    resolve_groups,
+)
 from venvpkg.spec import Spec
 
 STATE = PurePosixPath("debian/.debhelper/venvpkg")
@@ -100,6 +107,19 @@ class Plan:
         return Move(build=PurePosixPath(self.stage), final=self.prefix)
 
 
+def requirement_files(spec: Spec) -> tuple[Path, ...]:
+    """Return the requirements files or the lock that the specification names, or that the project has."""
+    if spec.requirements is not None:
+        return tuple(spec.source / name for name in spec.requirements)
+    places = dict.fromkeys((spec.source / (spec.project or "."), spec.source))
+    return next((f for f in map(find_requirements, places) if f), ())
+
+
+def exported_file(spec: Spec, file: Path) -> Path:
+    """Return where the requirements are that a lock was turned into."""
+    return spec.source / STATE / spec.package / "requirements" / f"{file.name}.txt"
+
+
 def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
     """Decide what is installed, in which order, and where.
 
@@ -107,12 +127,13 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
         VenvpkgError: what :func:`venvpkg.locks.read_requirements` and ``resolve_groups`` raise;
             ``hashes-missing``, ``nothing-to-install``.
     """
-    named = spec.requirements
-    places = dict.fromkeys((spec.source / (spec.project or "."), spec.source))
-    found = next((f for f in map(find_requirements, places) if f), ())
-    files = found if named is None else tuple(spec.source / name for name in named)
-    requirements = read_requirements(files)
-    groups = resolve_groups(spec.dependency_groups, spec.groups)
+    files = requirement_files(spec)
+    exported = tuple(exported_file(spec, file) for file in files)
+    requirements = read_requirements(
+        tuple(new if new.is_file() else file for file, new in zip(files, exported, strict=True))
+    )
+    # A lock has the groups, pinned.
+    groups = () if any(map(is_lock, files)) else resolve_groups(spec.dependency_groups, spec.groups)
     hashes = requirements.hashed if spec.require_hashes is None else spec.require_hashes
     if hashes and not requirements.hashed:
         raise VenvpkgError(

@@ -450,12 +450,6 @@ def test_missing_requirements_file_is_named(make: MakeCase) -> None:
     assert "nowhere.txt" in error.message
 
 
-def test_editable_requirement_is_refused(make: MakeCase) -> None:
-    """It would point at a folder that a server has not."""
-    case = make(files={"requirements.txt": "-e .\n"})
-    assert fail(case).code == "requirements-editable"
-
-
 def test_requirements_outside_the_source_are_recorded(make: MakeCase, tmp_path: Path) -> None:
     """A shared list may lie anywhere."""
     shared = tmp_path / "shared.txt"

@@ -14,7 +14,7 @@ FLOORS = (
     {"builddeps", "cleanroot", "configuration", "deb", "interpreter"},
     {"plan"},
     {"bytecode", "export", "installers", "maintscripts", "relocate", "shlibs", "stdlib", "toolchain"},
-    {"expose", "smoke", "stage"},
+    {"expose", "lockfiles", "smoke", "stage"},
     {"depends", "evidence"},
     {"debhelper", "verify"},
     {"inspection", "inventory", "relocation"},

@@ -13,6 +13,7 @@ from venvpkg.locks import (
     Pin,
     Requirements,
     find_requirements,
+    is_lock,
     logical_lines,
     parse_pin,
     quote_hashes,
@@ -273,12 +274,28 @@ def test_a_folder_is_no_requirements_file(tmp_path: Path) -> None:
         read_requirements((tmp_path,))
 
 
-@pytest.mark.parametrize("name", ["uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock", "pdm.lock"])
-def test_a_lock_is_not_read_yet(name: str, tmp_path: Path) -> None:
-    """The hint says how to export it."""
+@pytest.mark.parametrize("name", ["uv.lock", "pylock.toml", "pylock.web.toml", "conda.lock", "settings.toml"])
+def test_a_lock_is_no_requirements_file(name: str, tmp_path: Path) -> None:
+    """A tool turns those that are known into one before; the hint says how to export others."""
     error = refused(tmp_path, "", name)
     assert error.code == "lock-not-supported"
-    assert "uv export" in error.hint
+    assert "Export it" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("uv.lock", True),
+        ("pylock.toml", True),
+        ("pylock.a-b.toml", True),
+        ("pylock.a.b.toml", False),
+        ("pyproject.toml", False),
+        ("requirements.txt", False),
+    ],
+)
+def test_locks_are_known_by_name(name: str, expected: bool) -> None:
+    """PEP 751 lets a name stand between the dots, without another dot."""
+    assert is_lock(Path(name)) is expected
 
 
 # --- Finding
