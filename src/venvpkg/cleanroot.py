@@ -55,7 +55,8 @@ class CleanRoot:
         place = Path("/tmp") / deb.name
         shutil.copyfile(deb, self.top / place.relative_to("/"))
         settings = {"DEBIAN_FRONTEND": "noninteractive"}
-        words = ["apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0"]
+        # apt tells on standard output why it can't.
+        words = ["sh", "-c", 'exec "$@" >&2', "sh", "apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0"]
         try:
             if not any((self.top / "var/lib/apt/lists").glob("*Packages*")):
                 self([*words, "update"], env=settings)

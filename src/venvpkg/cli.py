@@ -214,7 +214,8 @@ def diff_command(as_json: bool, as_changelog: bool, before: Path, after: Path) -
     if as_json:
         click.echo(found.to_json())
     elif as_changelog:
-        click.echo(f"{found.to_changelog()}\n" if found else "", nl=False)
+        text = found.to_changelog()
+        click.echo(text and f"{text}\n", nl=False)
     else:
         click.echo(found.to_text() if found else f"{before} and {after} hold the same")
     sys.exit(EXIT_FOUND if found else 0)

@@ -81,14 +81,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Besides its own error, tomllib has those of a number with thousands of digits, and of deep nesting.
+    except (ValueError, RecursionError) as error:
         raise VenvpkgError(
             code="config-syntax",
             message=f"{path.name} is not valid TOML.",
             causes=[str(error)],
             hint="See https://toml.io",
+        ) from error
+    except OSError as error:
+        raise VenvpkgError(
+            code="config-syntax",
+            message=f"Could not read {path.name}.",
+            causes=[str(error)],
+            hint="Is it a file that this user may read?",
         ) from error
 
 

@@ -63,7 +63,9 @@ def read_control(path: Path) -> Control:
         raise VenvpkgError(
             code="control-invalid", message=f"{path} is not UTF-8.", causes=[str(error)]
         ) from None
-    stanzas = [_named(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)]
+    stanzas = [
+        canonical_fields(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)
+    ]
     if not stanzas or "Source" not in stanzas[0]:
         raise VenvpkgError(
             code="control-invalid",
@@ -83,7 +85,8 @@ def read_control(path: Path) -> Control:
     )
 
 
-def _named(stanza: Mapping[str, str]) -> dict[str, str]:
+def canonical_fields(stanza: Mapping[str, str]) -> dict[str, str]:
+    """Return fields under their usual names, for names have no case (Policy §5.1)."""
     return {"-".join(part.capitalize() for part in name.split("-")): stanza[name] for name in stanza}
 
 

@@ -14,12 +14,15 @@ FILE_NAMES = frozenset(
 TESTS = frozenset({"tests", "test", "testing", "testdata", "test_data", "examples", "docs"})
 # A key has a body; a library that reads keys has the first line alone.
 KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\sA-Za-z0-9+/=:,.\\\"'-]{64,}"
-    rb"|PuTTY-User-Key-File-\d"
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?=[^<]{64})[^<]{0,400}?[A-Za-z0-9+/=]{24}"
+    rb"|PuTTY-User-Key-File-\d: \S+\r?\nEncryption:"
 )
+# Up to the last @ before the path, for a password may hold one; a query may as well, and is none of it.
 URL = re.compile(
-    rb"\b(?P<scheme>[a-z][a-z0-9+.-]{1,20})://(?P<user>[^\s/:@\"'<>{}$%*\\`|]*):(?P<password>[^\s/@\"'<>{}\\`|]{2,})@"
-    rb"(?P<host>[\w.\[-][\w.:\[\]-]*)"
+    rb"""\b(?P<scheme>[a-z][a-z0-9+.-]{1,20})://(?P<user>(?:[^\s/:@"'<>{}$%*\\`|]|%[0-9A-Fa-f]{2})*):
+    (?P<password>(?:[^\s/@"'<>{}\\`|]{2,}|[^\s/@"'<>{}\\`|]?@[^\s/@?\#"'<>{}\\`|]*)(?:@[^\s/@?\#"'<>{}\\`|]*)*)
+    @(?P<host>[\w.\[-][\w.:\[\]-]*)""",
+    re.VERBOSE,
 )
 TOKEN = re.compile(rb"\b(?P<scheme>https?)://(?P<password>[A-Za-z0-9_-]{20,})@(?P<host>[\w.-]+)")
 KEY_SUFFIXES = (".pem", ".key", ".ppk")
@@ -72,8 +75,10 @@ def known_secrets(environ: Mapping[str, str], urls: Iterable[str]) -> tuple[byte
     found: dict[str, None] = {}
     texts = [value for name, value in environ.items() if name.startswith(INSTALLERS)]
     for text in (*urls, *texts):
-        for match in (*URL.finditer(text.encode()), *TOKEN.finditer(text.encode())):
-            found[match["password"].decode()] = None
+        # Of a variable that is not UTF-8, Python has surrogates.
+        data = text.encode(errors="surrogateescape")
+        for match in (*URL.finditer(data), *TOKEN.finditer(data)):
+            found[match["password"].decode(errors="surrogateescape")] = None
     for name, value in environ.items():
         told = re.search(r"(^|_)(PASSWORD|PASSWD|TOKEN|SECRET|API_KEY)$", name)
         if told and (name.startswith(INSTALLERS) or len(value) >= SHORTEST_ELSEWHERE):
@@ -83,5 +88,7 @@ def known_secrets(environ: Mapping[str, str], urls: Iterable[str]) -> tuple[byte
         found |= dict.fromkeys(entry[2] for entry in netrc.netrc(place).hosts.values() if entry[2])
     except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
         pass
-    both = dict.fromkeys(form for secret in found for form in (secret, unquote(secret)))
+    both = dict.fromkeys(
+        form for secret in found for form in (secret, unquote(secret, errors="surrogateescape"))
+    )
     return tuple(form.encode(errors="surrogateescape") for form in both if len(form) >= SHORTEST)

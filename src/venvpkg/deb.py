@@ -63,7 +63,8 @@ def read_deb(path: Path) -> Tree:
             original = entries.get(PurePosixPath(entry.target))
             if original is None or original.kind != "file":
                 raise _invalid(path, [f"{str(entry.path)!r} is a hard link to what is not there."])
-            entry = replace(entry, size=original.size, opener=original.opener)
+            target = original.target or entry.target
+            entry = replace(entry, size=original.size, opener=original.opener, target=target)
         wanted &= entry.size <= KEPT_BYTES
         kept += entry.size if wanted else 0
         if kept > KEPT_TOTAL:
@@ -130,6 +131,8 @@ def _members(path: Path, option: str, at: PurePosixPath) -> Iterator[Entry]:
         with stream(["dpkg-deb", option, path.absolute()]) as source, _tar(source) as archive:
             for member in archive:
                 place = _place(member.name, at)
+                if place == at and member.size:
+                    raise tarfile.ReadError(f"its top folder has {member.size} bytes")
                 if place != at:
                     yield _entry(path, archive, member, place)
     except BROKEN as error:

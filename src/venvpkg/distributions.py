@@ -4,12 +4,13 @@ import configparser
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import PurePosixPath
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from venvpkg.tree import Tree
@@ -53,13 +54,12 @@ class Distribution:
         """Return the normalized names of what it requires on the target interpreter."""
         found = set()
         for text in self.requires:
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue
             wanted = [{**environment, "extra": extra} for extra in ("", *extras)]
-            if requirement.marker is None or any(requirement.marker.evaluate(dict(e)) for e in wanted):
-                found.add(canonicalize_name(requirement.name))
+            # Of what packaging can't read, and of what it can't evaluate: ``os_name ~= '1'``.
+            with suppress(ValueError, KeyError, RecursionError):
+                requirement = Requirement(text)
+                if requirement.marker is None or any(requirement.marker.evaluate(dict(e)) for e in wanted):
+                    found.add(canonicalize_name(requirement.name))
         return frozenset(found)
 
     def modules(self) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Distribution:
         site = self.folder.parent
         names: dict[str, None] = {}
         for path in self.files:
-            if not path.is_relative_to(site):
+            if not path.is_relative_to(site) or path == site:
                 continue
             inside = path.relative_to(site)
             top = inside.parts[0]
@@ -165,7 +165,11 @@ def read_record(text: str) -> list[Row]:
 def format_record(rows: list[Row]) -> bytes:
     """Return RECORD's bytes, rows in the order of their paths."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(sorted(rows))
+    plain = csv.writer(out, lineterminator="\n")
+    # csv quotes what it is told to end lines with, and reads a carriage return as the end of one as well.
+    quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in sorted(rows):
+        (quoted if "\r" in "".join(row) else plain).writerow(row)
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 

@@ -8,6 +8,16 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
+# The sizes of a program header, by the file's bits (elf(5)); the dynamic linker takes no other.
+HEADER_BYTES = {32: 32, 64: 56}
+# What no real file comes near; a damaged one may have headers, tags and names without end.
+MOST_SEGMENTS, MOST_BYTES, TAG_BYTES = 1024, 1024 * 1024, 16
+# What pyelftools raises, beside its own errors: it asserts some things, and a real file has an OSError for
+# a place that no file reaches.
+DAMAGED = (
+    *(ELFError, ValueError, LookupError, TypeError, AttributeError),
+    *(OverflowError, OSError, AssertionError),
+)
 
 
 class NotElfError(ValueError):
@@ -42,7 +52,7 @@ def read_elf(stream: BinaryIO) -> Elf:
         return _read(ELFFile(stream))
     except NotElfError:
         raise
-    except (ELFError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+    except DAMAGED as error:
         raise NotElfError(str(error)) from error
     except Exception as error:
         # construct, under pyelftools, has its own hierarchy of errors for short reads.
@@ -52,16 +62,29 @@ def read_elf(stream: BinaryIO) -> Elf:
 
 
 def _read(file: ELFFile) -> Elf:
+    if file["e_phnum"] > MOST_SEGMENTS or (
+        file["e_phnum"] and file["e_phentsize"] != HEADER_BYTES[file.elfclass]
+    ):
+        raise NotElfError(f"{file['e_phnum']} program headers of {file['e_phentsize']} bytes")
+    # The dynamic linker reads no sections; pyelftools would, of which a damaged file may have any number.
+    file.header["e_shoff"] = 0
+    left = MOST_BYTES
     needed: list[str] = []
     paths = {"DT_RPATH": "", "DT_RUNPATH": ""}
     soname = interpreter = ""
     for segment in file.iter_segments():
         if segment["p_type"] == "PT_INTERP":
+            if segment["p_filesz"] > MOST_BYTES:
+                raise NotElfError(f"an interpreter's name of {segment['p_filesz']} bytes")
             interpreter = segment.data().split(b"\0")[0].decode("utf-8", "surrogateescape")
         if isinstance(segment, DynamicSegment):
             for tag in segment.iter_tags():
-                # pyelftools sets the string of a tag as an attribute that is named after it.
-                text = str(getattr(tag, tag.entry.d_tag.removeprefix("DT_").lower(), ""))
+                # pyelftools sets the string of a tag as an attribute that is named after it; a tag that it
+                # does not know has a number.
+                text = str(getattr(tag, str(tag.entry.d_tag).removeprefix("DT_").lower(), ""))
+                left -= len(text) + TAG_BYTES
+                if left < 0:
+                    raise NotElfError(f"dynamic tags and names of more than {MOST_BYTES} bytes")
                 if tag.entry.d_tag == "DT_NEEDED":
                     needed.append(text)
                 elif tag.entry.d_tag == "DT_SONAME":

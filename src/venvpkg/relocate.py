@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -180,7 +180,7 @@ def relocate_c_strings(data: bytes, move: Move) -> bytes:
 # What follows the type byte of a marshalled object (Python/marshal.c): bytes that have a fixed number, or
 # text after its length in one byte or in four, or as many objects as a count says.
 FIXED = {kind: size for kinds, size in ((b"0NFTS.", 0), (b"ir", 4), (b"Ig", 8), (b"y", 16)) for kind in kinds}
-SHORT_TEXT, LONG_TEXT, COUNTED = b"zZf", b"sutaA", b"([<>"
+SHORT_TEXT, LONG_TEXT, ASCII_TEXT, COUNTED = b"zZf", b"sutaA", b"zZaA", b"([<>"
 # A code object of 3.8 to 3.10, and of 3.11 and later: numbers of four bytes, and objects (-1).
 OLD_CODE = (*[4] * 6, *[-1] * 8, 4, -1)
 NEW_CODE = (*[4] * 5, *[-1] * 8, 4, -1, -1)
@@ -203,8 +203,14 @@ def relocate_pyc(data: bytes, move: Move) -> bytes:
 
 
 def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
-    pattern = re.compile(re.escape(str(move.build).encode()) + GOES_ON)
-    final = str(move.final).encode()
+    # Bytes have a name that is not UTF-8 as it is, text has the surrogates that Python makes of it.
+    patterns = {
+        errors: (
+            re.compile(re.escape(str(move.build).encode(errors=errors)) + GOES_ON),
+            str(move.final).encode(errors=errors).replace(b"\\", rb"\\"),
+        )
+        for errors in ("surrogateescape", "surrogatepass")
+    }
     out, done, at = bytearray(), 0, 16
     # What is still to come, last first: a number of bytes, or an object (-1), or a dictionary's rest (-2).
     waiting = [-1]
@@ -213,6 +219,9 @@ def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
         if expected >= 0:
             at += expected
             continue
+        # Each takes a byte at least; a damaged file may name thousands of millions.
+        if len(waiting) >= len(data) - at:
+            raise IndexError(at)
         start, kind = at, data[at] & 0x7F
         at += 1
         if expected == -2 and kind != ord("0"):
@@ -224,8 +233,12 @@ def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
             body = at + width
             at = body + int.from_bytes(data[at:body], "little")
             text = data[body:at]
-            moved = pattern.sub(lambda _: final, text)
+            pattern, final = patterns["surrogateescape" if kind == ord("s") else "surrogatepass"]
+            moved = pattern.sub(final, text)
             if moved != text:
+                # Python reads it as Latin-1, or as no number; nothing that it writes is like that.
+                if kind == ord("f") or (kind in ASCII_TEXT and not text.isascii()):
+                    raise KeyError(kind)
                 out += data[done:start] + _marshal_text(kind, data[start] & 0x80, moved)
                 done = at
         elif kind == ord("l"):
@@ -235,7 +248,6 @@ def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
             at += 1 + data[at]
         elif kind in COUNTED:
             count = struct.unpack_from("<I", data, at)[0]
-            # Each is a byte at least; a damaged file may name four thousand million.
             if count > len(data) - at:
                 raise IndexError(count)
             waiting += [-1] * count
@@ -255,7 +267,7 @@ def _relocate_marshal(data: bytes, move: Move, code: tuple[int, ...]) -> bytes:
 
 
 def _marshal_text(kind: int, flag: int, text: bytes) -> bytes:
-    if kind in b"aAzZ":
+    if kind in ASCII_TEXT:
         interned = kind in b"AZ"
         if not text.isascii():
             kind = ord("t" if interned else "u")
@@ -282,26 +294,29 @@ def reconcile_records(tree: Tree) -> tuple[Edit, ...]:
     """Return the edits that make every RECORD true of the files that are there.
 
     A row whose file is gone is dropped; hash and size are taken from the file; rows without a hash
-    stay without. Rows are sorted, so that the same files give the same RECORD.
+    stay without, and a RECORD's own row has none (PEP 376). Rows are sorted, so that the same files give
+    the same RECORD.
     """
     edits = []
     places = (tree.get(folder / "RECORD") for folder in find_folders(tree))
-    records = [entry for entry in places if entry and entry.kind == "file"]
+    records = {entry.path: entry for entry in places if entry and entry.kind == "file"}
     # hashlib lets go of the interpreter's lock, so two threads hash twice as much.
     with ThreadPoolExecutor(2) as pool:
-        for record in records:
+        for record in records.values():
             rows = read_record(record.load().decode("utf-8", "surrogateescape"))
-            fresh = pool.map(lambda row, at=record.path.parent: _fresh_row(tree, at, row), rows)
+            fresh = pool.map(lambda row, at=record.path.parent: _fresh_row(tree, at, row, records), rows)
             data = format_record([row for row in dict.fromkeys(fresh) if row])
             if data != record.load():
                 edits.append(Edit(path=record.path, data=data))
     return tuple(edits)
 
 
-def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row) -> Row | None:
+def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row, records: Container[PurePosixPath]) -> Row | None:
     entry = tree.get(locate(folder, row[0]))
     if entry is None or entry.kind not in ("file", "symlink"):
         return None
+    if entry.path in records:
+        return (row[0], "", "")
     if not row[1] or entry.kind == "symlink":
         return row
     data = entry.load()

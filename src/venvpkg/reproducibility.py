@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -184,8 +185,9 @@ def first_difference(one: Side, other: Side) -> str:
     # RECORD and md5sums differ wherever a file does, and bytecode wherever its module does.
     ordered = sorted(paths, key=lambda path: (bool(DERIVED.fullmatch(path)), path.endswith(".pyc"), path))
     found = next((p for p in ordered if one.prints.get(p) != other.prints.get(p)), "")
-    prefix = one.prefixes[0] if one.prefixes else ""
-    return found.replace("PREFIX", prefix.lstrip("/"), 1) if found.startswith("PREFIX/") else found
+    top, _, rest = found.partition("/")
+    number = int(top.removeprefix("PREFIX") or 1) if re.fullmatch(r"PREFIX\d*", top) else 0
+    return f"{one.prefixes[number - 1].lstrip('/')}/{rest}" if number else found
 
 
 def _digest(path: Path) -> str:

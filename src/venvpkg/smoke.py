@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from typing import Any, Self
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
-from venvpkg.process import Runner, describe_status, python_environment
+from venvpkg.process import SHOWN_LINES, Runner, describe_status, python_environment, redact
 from venvpkg.report import Accepted, Finding
 from venvpkg.scratch import scratch_folder
 
@@ -121,8 +122,8 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
     with scratch_folder(trial.outside("/tmp") if trial.top != Path("/") else None) as folder:
         (folder / "home").mkdir()
         place = Path("/", folder.relative_to(trial.top))
-        home = place / "home"
-        env = python_environment(environ) | {"HOME": str(home), "TMPDIR": str(home)}
+        home = str(place / "home")
+        env = python_environment(environ) | {"HOME": home, "TMPDIR": home}
         # fakeroot preloads a library, which a server has not, and which nothing here needs.
         env = {k: v for k, v in env.items() if not k.startswith(("XDG_", "LD_", "FAKEROOT"))}
         env["PATH"] = f"{trial.folder / 'bin'}:{environ.get('PATH', '')}"
@@ -132,7 +133,7 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
             Failure(what=f"import {name}", message=text, distribution=trial.modules[name])
             for name, text in failures.items()
         ]
-        failed += [f for f in (run_command(trial, text, run, env, home) for text in trial.commands) if f]
+        failed += [f for f in (run_command(trial, text, run, env, place) for text in trial.commands) if f]
     return Smoke(
         imported=tuple(trial.modules),
         commands=trial.commands,
@@ -257,18 +258,48 @@ def _import_some(
     # The shell opens descriptor 3, since what is imported may write to any of the usual ones.
     script = 'exec 3>"$1"; shift; exec "$@" 3'
     words = ["sh", "-c", script, "sh", str(told), *LIMIT, str(python), str(place / PROGRAM)]
-    answer = run(words, env=env, cwd=Path(env["HOME"]), stdin=json.dumps({"modules": names}), check=False)
+    asked = json.dumps({"modules": names})
+    status, said = _run_apart(trial, words, run, env, place, asked)
     path = trial.outside(told)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = [json.loads(line) for line in text.splitlines()]
-    if not lines and answer.returncode != 0:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = list(_read_told(text))
+    if not any("start" in line or "mapped" in line for line in lines):
         raise VenvpkgError(
             code="stage-broken",
             message="The environment's Python does not start.",
-            causes=[*answer.tail, _ending(answer.returncode)],
+            causes=[*said, _ending(status)],
             hint=f"Try it: {python} -c 'import sys; print(sys.prefix)'",
         )
-    return lines, _ending(answer.returncode)
+    return lines, _ending(status)
+
+
+def _read_told(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        # What is imported may write to any descriptor.
+        with suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value
+
+
+def _run_apart(
+    trial: Trial, words: Sequence[str], run: Runner, env: Mapping[str, str], place: Path, stdin: str = ""
+) -> tuple[int, list[str]]:
+    """Run a command whose output goes to a file; returns its status and the last lines that it wrote.
+
+    What it leaves running in the background would hold a pipe of ours open for ever.
+    """
+    said = place / "said.txt"
+    script = 'exec >"$1" 2>&1; shift; exec "$@"'
+    answer = run(
+        ["sh", "-c", script, "sh", str(said), *words],
+        env=env,
+        cwd=Path(env["HOME"]),
+        stdin=stdin,
+        check=False,
+    )
+    text = trial.outside(said).read_text(encoding="utf-8", errors="replace")
+    return answer.returncode, redact(text).splitlines()[-SHOWN_LINES:]
 
 
 def _ending(status: int) -> str:
@@ -276,9 +307,17 @@ def _ending(status: int) -> str:
     return f"no end within {SECONDS} s" if status == 124 else describe_status(status)
 
 
-def run_command(trial: Trial, text: str, run: Runner, env: Mapping[str, str], home: Path) -> Failure | None:
-    """Run one command of the key ``smoke``; a script of the environment goes through ``bin/python``."""
-    words: list[str] = shlex.split(text)
+def run_command(trial: Trial, text: str, run: Runner, env: Mapping[str, str], place: Path) -> Failure | None:
+    """Run one command of the key ``smoke``; a script of the environment goes through ``bin/python``.
+
+    ``place`` is a folder for its output, as a process sees it.
+    """
+    try:
+        words: list[str] = shlex.split(text)
+    except ValueError as error:
+        return Failure(what=text, message=f"is no command: {error}")
+    if not words:
+        return Failure(what=text, message="is no command")
     script = trial.folder / "bin" / words[0].removeprefix("bin/")
     there = trial.outside(script)
     argv = list(words)
@@ -290,8 +329,7 @@ def run_command(trial: Trial, text: str, run: Runner, env: Mapping[str, str], ho
         argv = [str(trial.folder / "bin" / "python")] * is_script + [str(script), *words[1:]]
     elif trial.top == Path("/") and shutil.which(words[0], path=env["PATH"]) is None:
         return Failure(what=text, message=f"there is no {words[0]} in the environment or on PATH")
-    answer = run([*LIMIT, *argv], env=env, cwd=home, check=False)
-    if answer.returncode == 0:
+    status, said = _run_apart(trial, [*LIMIT, *argv], run, env, place)
+    if status == 0:
         return None
-    last = " | ".join([*answer.tail, *answer.stdout.splitlines()[-5:]][-5:])
-    return Failure(what=text, message=f"{_ending(answer.returncode)}: {last}".rstrip(": "))
+    return Failure(what=text, message=f"{_ending(status)}: {' | '.join(said[-5:])}".rstrip(": "))

@@ -205,16 +205,16 @@ def refuse_later(values: Mapping[str, Any]) -> None:
 
 
 def _fits(key: Key, value: object) -> bool:
-    strings = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    strings = isinstance(value, list) and all(map(_is_text, value))
     match key.kind:
         case "string":
-            return isinstance(value, str)
+            return _is_text(value)
         case "list":
             return strings
         case "bool" | "automatic":
             return isinstance(value, bool)
         case "project":
-            return isinstance(value, str) or value is False
+            return _is_text(value) or value is False
         case "choice":
             return value in key.choices
         case "expose":
@@ -225,12 +225,18 @@ def _fits(key: Key, value: object) -> bool:
             return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         case "table":
             return isinstance(value, dict) and all(
-                isinstance(v, dict) and all(_is_setting(s) for s in v.values()) for v in value.values()
+                isinstance(v, dict) and all(map(_is_text, v)) and all(map(_is_setting, v.values()))
+                for v in value.values()
             )
 
 
 def _is_setting(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(v, str) for v in value))
+    return _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))
+
+
+def _is_text(value: object) -> bool:
+    # Neither a path nor an argument of a command may hold a zero byte, which TOML can write.
+    return isinstance(value, str) and "\0" not in value
 
 
 def _describe(key: Key) -> str:

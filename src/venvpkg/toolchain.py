@@ -76,5 +76,12 @@ def cache_folders(environ: Mapping[str, str], scratch: Path) -> dict[str, Path]:
 
 
 def _can_make(place: Path) -> bool:
-    there = next(p for p in (place, *place.parents) if p.exists())
-    return os.access(there, os.W_OK)
+    if place.is_relative_to("/nonexistent"):
+        return False
+    for path in (place, *place.parents):
+        try:
+            if path.exists():
+                return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+        except PermissionError:
+            return False
+    return False

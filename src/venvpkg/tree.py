@@ -11,6 +11,8 @@ from typing import BinaryIO, Literal
 
 from venvpkg.errors import VenvpkgError
 
+# A path of PATH_MAX bytes (limits.h) whose names are of few characters.
+DEEPEST = 512
 # What a zip archive without ZIP64 can hold; a bomb in a .deb would take all memory.
 LOADED_BYTES = 4 * 1024**3
 
@@ -121,6 +123,7 @@ class Tree:
         and neither is a loop; the result need not be in the tree. Both paths are relative.
         """
         waiting, done, hops = list(reversed(path.parts)), PurePosixPath(), 0
+        # A chain of links that each name a long path has no end that anyone could wait for.
         while waiting:
             part = waiting.pop()
             if part == "..":
@@ -128,7 +131,7 @@ class Tree:
                 continue
             entry = self.entries.get(done / part)
             # Linux follows 40 links (path_resolution(7)).
-            if entry is None or entry.kind != "symlink" or hops == 40:
+            if entry is None or entry.kind != "symlink" or hops == 40 or len(waiting) > DEEPEST:
                 done = done / part
                 continue
             hops += 1

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from debian.deb822 import PkgRelation
-from packaging.markers import UndefinedEnvironmentName, default_environment
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
 
 from venvpkg.control import relation_names
 from venvpkg.distributions import locate, read_record, text_of
@@ -275,7 +274,7 @@ def _unmet(text: str, versions: Mapping[str, str], markers: Mapping[str, str]) -
             return f"{name} is not there"
         if not requirement.specifier.contains(versions[name], prereleases=True):
             return f"{name} is {versions[name]}"
-    except (InvalidRequirement, InvalidVersion, UndefinedEnvironmentName):
+    except (ValueError, KeyError, RecursionError):
         return "that is no requirement that anything understands"
     return ""
 
@@ -340,7 +339,8 @@ def upper_bounds(relations: str) -> frozenset[str]:
 
 def check_v018(evidence: Evidence) -> Iterator[Finding]:
     """Find what the environment had mapped of the system when it was run, and Depends does not bring in."""
-    if not evidence.smoke:
+    # What no package owns has no Depends to be held to.
+    if not evidence.smoke or not evidence.control:
         return
     used = [(path, "mapped") for path in evidence.smoke.mapped]
     used += [(path, "imported") for path in evidence.smoke.modules.values()]
