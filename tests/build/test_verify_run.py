@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -180,7 +181,7 @@ def test_failing_command_is_told_with_what_it_said(root: Path) -> None:
     (root / PREFIX / "venvpkg.json").write_text(json.dumps(manifest))
     (finding,) = json.loads(verify("--json", root).stdout)["findings"]
     assert finding["path"] == manifest["smoke"][0]
-    assert finding["message"].endswith(": status 7: to err | to out")
+    assert finding["message"].endswith(": status 7: to out | to err")
 
 
 def test_manifest_that_does_not_say_it_is_as_none(root: Path, mark: Path) -> None:
@@ -418,3 +419,36 @@ def test_nothing_is_left_of_what_cannot_be_run(what: str, root: Path, scratch: P
     result = verify(deb if what != "none" else root / "none.deb")
     assert (result.exit_code, result.output.startswith("error[")) == (3, True), result.output
     assert list(scratch.iterdir()) == []
+
+
+def test_process_that_a_module_leaves_running_holds_nothing_up(root: Path) -> None:
+    """It has the descriptors of what started it, and may never end."""
+    program = b"import subprocess\nsubprocess.Popen(['sleep', '60'])\n"
+    add_distribution(root, "demo", {"demo/__init__.py": program}, local=True)
+    start = time.monotonic()
+    assert verify(root).exit_code == 0
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("command", ["", "'"])
+def test_command_that_is_none_is_told(command: str, root: Path) -> None:
+    """A manifest may hold anything."""
+    (root / "opt/venvs/app/venvpkg.json").write_text(json.dumps({"imported": [], "smoke": [command]}))
+    result = verify(root)
+    assert result.exit_code == 1
+    assert "V011" in result.stdout and "is no command" in result.stdout
+
+
+def test_python_that_does_nothing_is_told(root: Path) -> None:
+    """It ends without an error, and without having imported anything."""
+    add_distribution(root, "demo", {"demo/__init__.py": b"import nothing_of_that_name\n"}, local=True)
+    (root / "opt/venvs/app/bin/python").unlink()
+    (root / "opt/venvs/app/bin/python").symlink_to("/bin/true")
+    assert "The environment's Python does not start" in verify(root).stdout
+
+
+def test_module_may_write_to_any_descriptor(root: Path) -> None:
+    """Also to the one that the run is told on."""
+    program = b"import os\nos.write(3, b'hello\\xff\\n[1]\\n')\n"
+    add_distribution(root, "demo", {"demo/__init__.py": program}, local=True)
+    assert verify(root).exit_code == 0
