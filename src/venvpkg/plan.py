@@ -1,5 +1,7 @@
 """Decide every path and command before any runs."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -117,7 +119,9 @@ def requirement_files(spec: Spec) -> tuple[Path, ...]:
 
 def exported_file(spec: Spec, file: Path) -> Path:
     """Return where the requirements are that a lock was turned into."""
-    return spec.source / STATE / spec.package / "requirements" / f"{file.name}.txt"
+    # Files in different folders may have the same name.
+    key = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
+    return spec.source / STATE / spec.package / "requirements" / f"{file.name}-{key}.txt"
 
 
 def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
