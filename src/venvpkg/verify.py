@@ -15,7 +15,7 @@ from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
 from venvpkg.shlibs import External, Missing
 from venvpkg.smoke import smoke_findings
-from venvpkg.stdlib import split_dependencies
+from venvpkg.stdlib import SPLIT, split_dependencies
 from venvpkg.tree import Entry
 
 # What the ELF header says on Debian's architectures (Policy §11.1).
@@ -342,12 +342,16 @@ def check_v018(evidence: Evidence) -> Iterator[Finding]:
     # What no package owns has no Depends to be held to.
     if not evidence.smoke or not evidence.control:
         return
+    # What Recommends or Suggests has may be there or not; split-off modules are check V017's.
+    split = ", ".join({SPLIT[found.module][0] for found in evidence.imports})
+    covered = evidence.covered | evidence.system.closure(evidence.weak_relations)
+    covered |= evidence.system.closure(split)
     used = [(path, "mapped") for path in evidence.smoke.mapped]
     used += [(path, "imported") for path in evidence.smoke.modules.values()]
     for path, how in used:
         inside = PurePosixPath(path).relative_to("/") if path.startswith("/") else PurePosixPath(path)
         owner = evidence.system.owner(path)
-        if inside in evidence.tree or inside.is_relative_to(evidence.inside) or owner in evidence.covered:
+        if inside in evidence.tree or inside.is_relative_to(evidence.inside) or owner in covered:
             continue
         why = f"{owner} owns it, and Depends does not bring {owner} in" if owner else "no package owns it"
         yield Finding(

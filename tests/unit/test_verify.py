@@ -11,6 +11,7 @@ import pytest
 from objects import Objects
 from venvpkg.evidence import Evidence, gather
 from venvpkg.relocate import record_hash
+from venvpkg.smoke import Smoke
 from venvpkg.system import Installed, System
 from venvpkg.tree import Entry, Tree
 from venvpkg.verify import verify
@@ -316,3 +317,27 @@ def test_two_slashes_at_the_beginning_are_one() -> None:
     links = {f"{INSIDE}/bin/odd": "//usr/bin/python3.11"}
     tree = package({f"{INSIDE}/bin/tool": b"#!//bin/sh\n"}, links=links, programs=[f"{INSIDE}/bin/tool"])
     assert found(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "expected"),
+    [
+        (b"try:\n    import tkinter\nexcept ImportError:\n    pass\n", b"", []),
+        (b"x = 1\n", b"Suggests: python3-tk\n", []),
+        (b"x = 1\n", b"", ["V018"]),
+    ],
+)
+def test_v018_leaves_what_is_not_needed(source: bytes, more: bytes, expected: list[str]) -> None:
+    """A guarded import loads python3-tk where that is installed; a server need not have it."""
+    names = ("python3-tk", "libtk8.6")
+    packages = {
+        **SYSTEM.packages,
+        "python3-tk": Installed(version="1", depends=(("libtk8.6",),), provides=frozenset()),
+        "libtk8.6": Installed(version="1", depends=(), provides=frozenset()),
+    }
+    owners = {**SYSTEM.owners, **{f"/usr/lib/{name}.so": name for name in names}}
+    system = replace(SYSTEM, packages=packages, owners=owners)
+    files = {f"{INSIDE}/lib/python3.11/site-packages/gui.py": source, "DEBIAN/control": CONTROL + more}
+    smoke = Smoke(mapped=("/usr/lib/libtk8.6.so",))
+    evidence = look(package(files), system).with_run(smoke, lambda _: {})
+    assert [f.code for f in verify(evidence).findings] == expected
