@@ -118,7 +118,9 @@ class Evidence:
 
     @property
     def covered(self) -> frozenset[str]:
-        """Return the packages that Depends brings in."""
+        """Return the packages that Depends brings in; what no package owns has no Depends to be held to."""
+        if not self.control:
+            return frozenset(self.system.packages)
         return self.system.closure(self.relations) | self.system.essential
 
 
