@@ -19,6 +19,17 @@ Row = tuple[str, str, str]
 """Path, hash and size, as written."""
 
 EXTENSIONS = (".py", ".so")
+# What the kernel calls Debian's architectures (uname(2)).
+MACHINES = {
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "armhf": "armv7l",
+    "i386": "i686",
+    "loong64": "loongarch64",
+    "ppc64el": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +111,8 @@ def find_folders(tree: Tree) -> tuple[PurePosixPath, ...]:
 
 
 def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
-    metadata = _headers(tree, folder / "METADATA")
-    wheel = _headers(tree, folder / "WHEEL")
+    metadata = read_headers(tree, folder / "METADATA")
+    wheel = read_headers(tree, folder / "WHEEL")
     return Distribution(
         name=canonicalize_name(metadata.get("Name") or folder.name.split("-")[0]),
         version=metadata.get("Version") or "",
@@ -124,13 +135,38 @@ def _licence(metadata: Message) -> str:
     return str(expression or short or ", ".join(names) or "".join(written[:1]))
 
 
+def server_markers(minor: str, architecture: str) -> dict[str, str]:
+    """Return the environment that markers are evaluated in (PEP 508): the server's, not this machine's.
+
+    Args:
+        minor: of Python, ``3.11``; any Python 3 where it is empty.
+        architecture: as dpkg names it; none where it is empty or ``all``.
+    """
+    version = f"{minor or '3'}.0"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "os_name": "posix",
+        "platform_machine": MACHINES.get(architecture, ""),
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": version,
+        "python_version": minor or "3",
+        "sys_platform": "linux",
+        "extra": "",
+    }
+
+
 def text_of(tree: Tree, path: PurePosixPath) -> str:
     """Return a file's text, or an empty one where it is not there."""
     entry = tree.get(path)
     return entry.load().decode("utf-8", "surrogateescape") if entry and entry.kind == "file" else ""
 
 
-def _headers(tree: Tree, path: PurePosixPath) -> Message:
+def read_headers(tree: Tree, path: PurePosixPath) -> Message:
+    """Return the headers of a METADATA or WHEEL; bytes that are not UTF-8 are replaced."""
     # As text, for email makes objects of headers that are not ASCII, and METADATA is UTF-8.
     data = text_of(tree, path).encode("utf-8", "surrogateescape")
     return HeaderParser().parsestr(data.decode("utf-8", "replace"))

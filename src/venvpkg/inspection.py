@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from venvpkg.cleanroot import PATH, CleanRoot, open_root
 from venvpkg.deb import read_deb
+from venvpkg.distributions import server_markers
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather, read_manifest
 from venvpkg.process import Runner
@@ -16,7 +17,7 @@ from venvpkg.scratch import scratch_folder
 from venvpkg.smoke import Failure, Smoke, Trial, run_smoke, wanted_modules
 from venvpkg.system import System, read_owners
 from venvpkg.tree import Tree
-from venvpkg.verify import target_markers, verify
+from venvpkg.verify import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,8 @@ def choose_trial(evidence: Evidence) -> tuple[dict[str, str], tuple[str, ...]]:
     if isinstance(imported, list) and isinstance(commands, list):
         owners = {name: d.name for d in evidence.distributions for name in d.modules()}
         return {str(n): owners.get(str(n), "") for n in imported}, tuple(map(str, commands))
-    markers, project = target_markers(evidence), evidence.project
+    markers = server_markers(evidence.minor, evidence.control.get("Architecture", ""))
+    project = evidence.project
     needs = {d.name: d.requirements(markers) for d in evidence.distributions}
     needed = {name for names in needs.values() for name in names}
     direct = {project} | needs.get(project, frozenset()) if project else set(needs) - needed

@@ -33,7 +33,7 @@ STALE = re.compile(
 LOCAL = re.compile(r"(\.{1,2}(?:/[^\s;#]*)?)(?=\s|;|#|$)")
 EDITABLE = re.compile(r"^(-e|--editable)([= ]+|(?=\.))", re.MULTILINE)
 INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S.*)")
-PROGRAM = "pylock.py"
+PROGRAM, PYLOCK = "pylock.py", "packaging"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ def _explain(program: str, file: Path, said: Iterable[str], *, stale: bool) -> V
             code="lock-stale",
             message=f"{file.name} does not fit the project any more, says {program}.",
             causes=lines,
-            hint=f"Lock again: {program} lock",
+            hint=f"Lock again: {program} lock" if program != PYLOCK else "Lock again, with what wrote it.",
         )
     return VenvpkgError(
         code="lock-export-failed",
@@ -313,8 +313,8 @@ def tool_environment(
             code="lock-tool-missing",
             message=f"The lock takes {name} to read it, which is not on PATH and could not be installed.",
             causes=error.causes,
-            hint=f"Install it (pipx install {wants[0].split('>')[0]}), or export the lock where it is,\n"
-            'and name the result: requirements = ["requirements.txt"]',
+            hint="Build once where the index can be reached, which keeps the tool; or export the lock where\n"
+            'the tool is, and name the result: requirements = ["requirements.txt"]',
         ) from error
     (place / "complete").touch()
     return place
@@ -338,7 +338,7 @@ def _export_pylock(
             hint="Lock again.",
         ) from error
     with scratch_folder() as scratch:
-        place = tool_environment("packaging", ("packaging>=26.1",), scratch, spec, installer, run, environ)
+        place = tool_environment(PYLOCK, ("packaging>=26.1",), scratch, spec, installer, run, environ)
         site = next((place / "lib").glob("python3*/site-packages"))
         program = (files("venvpkg") / "inside" / PROGRAM).read_text(encoding="utf-8")
         asked = {
@@ -359,7 +359,7 @@ def _export_pylock(
         )
     told = json.loads(answer.stdout)
     if told["stale"]:
-        raise _explain("pylock", file, told["stale"], stale=True)
+        raise _explain(PYLOCK, file, told["stale"], stale=True)
     return tidy("\n".join(told["lines"]), file.parent)
 
 

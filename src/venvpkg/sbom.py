@@ -7,18 +7,21 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.message import Message
-from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-from packaging.version import InvalidVersion
-
 import venvpkg
-from venvpkg.distributions import Distribution, locate, read_record, text_of
+from venvpkg.distributions import (
+    Distribution,
+    locate,
+    read_headers,
+    read_record,
+    server_markers,
+    text_of,
+)
 from venvpkg.evidence import Evidence
 from venvpkg.shlibs import Bundled, Link
 from venvpkg.tree import Entry, Tree
@@ -27,16 +30,6 @@ NAME = "sbom.cdx.json"
 Json = dict[str, Any]
 
 ALGORITHMS = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
-MACHINES = {
-    "amd64": "x86_64",
-    "arm64": "aarch64",
-    "armhf": "armv7l",
-    "i386": "i686",
-    "loong64": "loongarch64",
-    "ppc64el": "ppc64le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
 IDENTIFIERS = """
 0BSD AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-1-Clause BSD-2-Clause BSD-3-Clause
 BSL-1.0 CC0-1.0 CC-BY-4.0 EPL-2.0 EUPL-1.2 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later
@@ -138,12 +131,12 @@ def make_sbom(subject: Subject | None, environments: Iterable[Environment]) -> J
         names: dict[str, list[str]] = {}
         for distribution in environment.distributions:
             names.setdefault(distribution.name, []).append(reference(environment, distribution.folder))
-        markers = make_markers(environment, subject)
+        markers = server_markers(environment.python, subject.architecture if subject else "")
         components.append(describe_interpreter(environment))
         dependencies.append({"ref": components[-1]["bom-ref"], "dependsOn": []})
         for distribution in environment.distributions:
             component = describe_distribution(environment, distribution)
-            needed = find_required(distribution, markers) - {distribution.name}
+            needed = distribution.requirements(markers) - {distribution.name}
             components.append(component)
             dependencies.append(
                 {
@@ -227,7 +220,7 @@ def describe_interpreter(environment: Environment) -> Json:
 def describe_distribution(environment: Environment, distribution: Distribution) -> Json:
     """Return the component of a distribution, with those that its wheel brought inside."""
     folder = distribution.folder
-    headers = read_headers(environment.tree, folder)
+    headers = read_headers(environment.tree, folder / "METADATA")
     component: Json = {
         "type": "application" if distribution.name == environment.project else "library",
         "name": distribution.name,
@@ -381,11 +374,6 @@ def _objects(value: object) -> list[Json]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
-def read_headers(tree: Tree, folder: PurePosixPath) -> Message:
-    """Return the headers of a METADATA; bytes that are not UTF-8 are replaced."""
-    return HeaderParser().parsestr(SURROGATE.sub("\ufffd", text_of(tree, folder / "METADATA")))
-
-
 def read_hashes(tree: Tree, folder: PurePosixPath) -> dict[PurePosixPath, Json]:
     """Return the hashes in a RECORD as CycloneDX has them, by path; what is not whole is left out."""
     found: dict[PurePosixPath, Json] = {}
@@ -511,38 +499,6 @@ def reference(environment: Environment, path: PurePosixPath) -> str:
 
 def _quoted(path: PurePosixPath) -> str:
     return quote(str(path), safe="/+~@:", errors="surrogateescape")
-
-
-def make_markers(environment: Environment, subject: Subject | None) -> dict[str, str]:
-    """Return the environment that markers are evaluated in (PEP 508): the server's, not this machine's."""
-    minor = environment.python or "3"
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": f"{minor}.0",
-        "os_name": "posix",
-        "platform_machine": MACHINES.get(subject.architecture if subject else "", ""),
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": f"{minor}.0",
-        "python_version": minor,
-        "sys_platform": "linux",
-    }
-
-
-def find_required(distribution: Distribution, markers: Mapping[str, str]) -> frozenset[str]:
-    """Return the names that a distribution requires without its extras.
-
-    A requirement that nothing understands is left out.
-    """
-    found: set[str] = set()
-    for text in distribution.requires:
-        try:
-            found |= replace(distribution, requires=(str(text),)).requirements(markers)
-        except (InvalidVersion, UndefinedComparison, UndefinedEnvironmentName):
-            continue
-    return frozenset(found)
 
 
 def _content(entry: Entry | None) -> bytes:

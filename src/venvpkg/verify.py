@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from debian.deb822 import PkgRelation
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from venvpkg.control import relation_names
-from venvpkg.distributions import locate, read_record, text_of
+from venvpkg.distributions import locate, read_record, server_markers, text_of
 from venvpkg.evidence import Evidence, interpreters, program_path
 from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
@@ -231,7 +230,7 @@ def check_v013(evidence: Evidence) -> Iterator[Finding]:
 def check_v014(evidence: Evidence) -> Iterator[Finding]:
     """Find requirements of a distribution that the environment does not meet."""
     versions = {d.name: d.version for d in evidence.distributions}
-    markers = target_markers(evidence)
+    markers = server_markers(evidence.minor, evidence.control.get("Architecture", ""))
     for distribution in evidence.distributions:
         for text in distribution.requires:
             wrong = _unmet(text, versions, markers)
@@ -253,15 +252,6 @@ def check_v015(evidence: Evidence) -> Iterator[Finding]:
             message=f"is in {' and in '.join(clash.names)}, with different bytes in each",
             hint="Only one of them is there now. Install one of the distributions, or prune the file.",
         )
-
-
-def target_markers(evidence: Evidence) -> dict[str, str]:
-    """Return the environment that markers are evaluated in (PEP 508), as the package's own files tell it."""
-    minor = evidence.minor or "3"
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(evidence.control.get("Architecture", ""), "")
-    markers = {name: str(value) for name, value in default_environment().items()}
-    markers |= {"python_version": minor, "python_full_version": f"{minor}.0", "sys_platform": "linux"}
-    return markers | ({"platform_machine": machine} if machine else {}) | {"extra": ""}
 
 
 def _unmet(text: str, versions: Mapping[str, str], markers: Mapping[str, str]) -> str:

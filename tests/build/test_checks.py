@@ -128,7 +128,7 @@ def _(root: Path) -> str:
 
 @defect("V013")
 def _(root: Path) -> str:
-    add_distribution(root, "demo", {"__editable__.demo.pth": b"/srv/work/demo\n"})
+    add_distribution(root, "demo", {"__editable__.demo.pth": b"/srv/source/demo\n"})
     return in_site(root, "__editable__.demo.pth")
 
 
