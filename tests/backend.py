@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -46,6 +47,15 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     )
     (Path(wheel_directory) / file).write_bytes(data)
     return file
+
+
+def build_sdist(sdist_directory, config_settings=None):
+    """Write an sdist of everything in the current folder."""
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    stem = f"{project['name'].replace('-', '_')}-{project['version']}"
+    with tarfile.open(Path(sdist_directory, f"{stem}.tar.gz"), "w:gz") as archive:
+        archive.add(".", stem, filter=lambda member: None if "/.git" in member.name else member)
+    return f"{stem}.tar.gz"
 
 
 def compile_extension(source, target, link=()):

@@ -3,15 +3,16 @@
 import functools
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
 import venvpkg as about
+from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
-from venvpkg.process import Shell, current_environment
+from venvpkg.process import Shell, current_environment, redact
 
 if TYPE_CHECKING:
     from venvpkg.spec import Spec
@@ -33,7 +34,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except VenvpkgError as error:
-            click.echo(str(error), err=True)
+            tell(str(error), environ)
             sys.exit(EXIT_KNOWN)
         except (
             click.exceptions.ClickException,
@@ -44,17 +45,22 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise
         except OSError as error:
             # A full disk or a read-only tree is the user's to mend, wherever it was met.
-            click.echo(str(explain_os_error(error)), err=True)
+            tell(str(explain_os_error(error)), environ)
             sys.exit(EXIT_KNOWN)
         except Exception as error:
             if environ.get("VENVPKG_DEBUG"):
                 raise
-            click.echo(f"error[crash]: {type(error).__name__}: {error}", err=True)
+            tell(f"error[crash]: {type(error).__name__}: {error}", environ)
             click.echo(f"hint: This is a bug in venvpkg {about.__version__}. {REPORT_TO}", err=True)
             click.echo("hint: VENVPKG_DEBUG=1 shows where it happened.", err=True)
             sys.exit(EXIT_CRASH)
 
     return wrapper
+
+
+def tell(text: str, environ: Mapping[str, str]) -> None:
+    """Write an error; what it quotes of a configuration or a tool may hold passwords."""
+    click.echo(redact(text, known_secrets(environ)), err=True)
 
 
 def explain_os_error(error: OSError) -> VenvpkgError:
@@ -112,14 +118,14 @@ def build_depends(wants_install: bool, write_control: bool, folder: Path) -> Non
 
 
 def _specs(source: Path) -> "list[Spec]":
-    from venvpkg.configuration import read_configuration, read_variables, select_packages
-    from venvpkg.control import read_control
+    from venvpkg.configuration import make_specs, read_configuration, read_variables
+    from venvpkg.control import Package, read_control
 
-    configuration = read_configuration(source)
     control = source / "debian" / "control"
-    names = [p.name for p in read_control(control).packages] if control.exists() else [source.name]
+    alone = Package(name=source.name, architecture="any", fields={})
+    packages = read_control(control).packages if control.exists() else [alone]
     variables = read_variables(current_environment())
-    return [configuration.spec(name, variables, {}) for name in select_packages(configuration, names)]
+    return make_specs(read_configuration(source), packages, [p.name for p in packages], variables, {})
 
 
 @venvpkg.command("verify")
@@ -237,6 +243,35 @@ def check_reproducible_command(folder: Path) -> None:
     for outcome in outcomes:
         click.echo(outcome.to_text())
     sys.exit(0 if all(outcome.same for outcome in outcomes) else EXIT_FOUND)
+
+
+@venvpkg.command("vendor")
+@click.option("--check", is_flag=True, help="Fetch nothing; say what is stale or changed.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@guarded
+def vendor_command(check: bool, folder: Path) -> None:
+    """Fetch everything that the build needs into debian/wheelhouse, for builds without a network.
+
+    That is wheels, sdists and what building these takes, for the Python and the architecture that the
+    source package in FOLDER is built for here, with a list of their hashes. A build takes them from there,
+    and nothing from elsewhere. With --check, exit code 1 says that the folder does not fit any more.
+    """
+    from venvpkg.system import host_architecture
+    from venvpkg.vendor import find_outdated, vendor
+    from venvpkg.wheelhouse import FOLDER
+
+    environ = current_environment()
+    run = Shell(verbose=bool(environ.get("DH_VERBOSE")))
+    source = folder.resolve()
+    specs, architecture = _specs(source), host_architecture(run)
+    if check:
+        outdated = find_outdated(source, specs, architecture, run, environ)
+        for line in outdated or ("up to date",):
+            click.echo(f"{FOLDER}: {line}")
+        sys.exit(EXIT_FOUND if outdated else 0)
+    names = vendor(source, specs, architecture, run, environ)
+    size = sum((source / FOLDER / name).stat().st_size for name in names)
+    click.echo(f"{FOLDER}: {len(names)} archives, {size / 1e6:.1f} MB")
 
 
 @venvpkg.command("relocate")

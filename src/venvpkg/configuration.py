@@ -1,15 +1,18 @@
 """Reads the configuration: files, variables and options, and which packages they are for."""
 
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from itertools import combinations
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
+from venvpkg.control import Package
 from venvpkg.errors import VenvpkgError
 from venvpkg.keys import BY_NAME, KEYS, Key
-from venvpkg.spec import Spec, find_mistakes, mistaken, nearest, raise_mistakes
+from venvpkg.spec import DEFAULT_ROOT, Spec, find_mistakes, mistaken, nearest, raise_mistakes
 
 OWN_FILE = "debian/venvpkg.toml"
 
@@ -27,8 +30,11 @@ class Configuration:
 
     def spec(self, package: str, variables: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
         """Return the spec for one binary package: option beats variable beats package beats file."""
-        values = {**self.values, **self.packages.get(package, {}), **variables, **options}
-        return self.with_values(package, values)
+        return self.with_values(package, self.merge(package, variables, options))
+
+    def merge(self, package: str, variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values for one binary package, not yet checked."""
+        return {**self.values, **self.packages.get(package, {}), **variables, **options}
 
     def with_values(self, package: str, values: Mapping[str, Any]) -> Spec:
         """Return the spec for one binary package from values that are already merged."""
@@ -39,7 +45,10 @@ class Configuration:
             package,
             self.source,
             values,
-            requires_python=str(project.get("requires-python", "")) if isinstance(project, dict) else "",
+            # The range of a project that is not installed binds nothing; venvpkg.versions reads it as a wish.
+            requires_python=str(project.get("requires-python", ""))
+            if isinstance(project, dict) and values.get("project") is not False
+            else "",
             dependency_groups=groups if isinstance(groups, dict) else {},
         )
 
@@ -199,3 +208,107 @@ def select_packages(configuration: Configuration, packages: Sequence[str]) -> tu
             f"[{table}packages.{packages[0] if packages else 'myapp'}]",
         )
     return tuple(packages)
+
+
+def make_specs(
+    configuration: Configuration,
+    packages: Sequence[Package],
+    called: Sequence[str],
+    variables: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[Spec]:
+    """Return the specs of those called packages that get an environment.
+
+    Args:
+        configuration: what the files say.
+        packages: every binary package of debian/control.
+        called: the packages to act on; options are for these alone.
+        variables: from :func:`read_variables`.
+        options: from :func:`read_options`.
+
+    Raises:
+        VenvpkgError: ``packages-unnamed``, ``package-unknown``, ``prefixes-collide``, ``commands-collide``,
+            ``config-invalid``, ``not-there-yet``.
+    """
+    selected = select_packages(configuration, [package.name for package in packages])
+    specs = [configuration.spec(name, variables, options) for name in selected if name in called]
+    # A package that is not built this time is installed beside the others all the same.
+    places = [
+        Place.of(p, configuration.merge(p.name, variables, options if p.name in called else {}))
+        for p in packages
+        if p.name in selected
+    ]
+    require_apart(
+        [pair for pair in combinations(places, 2) if not excludes(pair[0].package, pair[1].package)]
+    )
+    return specs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a package has what no other may have."""
+
+    package: Package
+    prefix: PurePosixPath
+    commands: frozenset[str]
+    """The names in /usr/bin that the configuration tells."""
+
+    @classmethod
+    def of(cls, package: Package, values: Mapping[str, Any]) -> Self:
+        """Take it from the values for a package."""
+        root = PurePosixPath(values.get("install-root", DEFAULT_ROOT))
+        exposed = values.get("expose", ())
+        return cls(
+            package=package,
+            prefix=root / (values.get("env-name") or package.name),
+            commands=frozenset(exposed if isinstance(exposed, list) else ()),
+        )
+
+
+def require_apart(pairs: Sequence[tuple[Place, Place]]) -> None:
+    """Make sure that packages that can be installed together share no prefix and no command.
+
+    Raises:
+        VenvpkgError: ``prefixes-collide``, also for a prefix inside another; ``commands-collide``.
+    """
+    meeting = [
+        (one, other)
+        for one, other in pairs
+        if one.prefix.is_relative_to(other.prefix) or other.prefix.is_relative_to(one.prefix)
+    ]
+    sharing = [(one, other) for one, other in pairs if one.commands & other.commands]
+    for code, found, what, key in (
+        ("prefixes-collide", meeting, "environments", "env-name"),
+        ("commands-collide", sharing, "commands", "expose"),
+    ):
+        if not found:
+            continue
+        one, other = found[0][0].package.name, found[0][1].package.name
+        raise VenvpkgError(
+            code=code,
+            message=f"Packages that can be installed together have their {what} in the same place.",
+            causes=[
+                f"{a.package.name} has {a.prefix}, and {b.package.name} has {b.prefix}."
+                if found is meeting
+                else f"{a.package.name} and {b.package.name} expose {', '.join(sorted(a.commands & b.commands))}."
+                for a, b in found
+            ],
+            hint=f"Set {key} in each one's table, or have debian/control say in the stanza of {other}:\n"
+            f"Conflicts: {one}",
+        )
+
+
+def excludes(one: Package, other: Package) -> bool:
+    """Tell whether one of two packages conflicts with every version of the other (Policy §7.4)."""
+    for package, against in ((one, other), (other, one)):
+        names = {against.name, *field_names(against, "Provides")}
+        if not names.isdisjoint(field_names(package, "Conflicts", unversioned=True)):
+            return True
+    return False
+
+
+def field_names(package: Package, field: str, *, unversioned: bool = False) -> list[str]:
+    """Return the package names in a relationship field, or those without a version alone."""
+    clauses = [clause.strip() for clause in package.fields.get(field, "").split(",")]
+    wanted = [c for c in clauses if c and not (unversioned and "(" in c)]
+    return [re.split(r"[\s(:\[<]", clause, maxsplit=1)[0] for clause in wanted]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from venvpkg.configuration import read_configuration
 from venvpkg.control import Package
 from venvpkg.depends import Needs
 from venvpkg.errors import VenvpkgError
@@ -14,6 +15,8 @@ from venvpkg.maintscripts import Snippet
 from venvpkg.plan import STATE, Plan
 from venvpkg.stage import Populated
 
+# Keys whose values may hold credentials; what is handed on stays on the disk.
+INDEX_KEYS = ("index-url", "extra-index-url", "find-links", "installer-args")
 FIELDS = {"depends": "Depends", "recommends": "Recommends", "suggests": "Suggests"}
 
 
@@ -76,7 +79,7 @@ class State:
     """What dh_venvpkg hands on to the later steps of the same build."""
 
     values: Mapping[str, Any]
-    """The configuration, key by key."""
+    """The configuration, key by key; those of :data:`INDEX_KEYS` are as the files have them."""
     interpreter: str
     """The interpreter's path."""
     project: str
@@ -107,20 +110,36 @@ class State:
     def save(self, plan: Plan) -> None:
         """Write the state, with what the fronts that hide read: prefix, then one path a line."""
         plan.state.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self), indent=1)
+        kept = {name: value for name, value in self.values.items() if name not in INDEX_KEYS}
+        text = json.dumps({**asdict(self), "values": kept}, indent=1)
         (plan.state / "state.json").write_text(text, encoding="utf-8")
         hidden = {"prefix": str(plan.inside), "built": list(self.built)}
         (plan.state / "hide.json").write_text(json.dumps(hidden), encoding="utf-8")
 
     @classmethod
     def load(cls, source: Path, package: str) -> Self | None:
-        """Read the state of a package, if dh_venvpkg ran for it."""
+        """Read the state of a package, if dh_venvpkg ran for it.
+
+        Raises:
+            VenvpkgError: what :func:`venvpkg.configuration.read_configuration` raises.
+        """
         path = source / STATE / package / "state.json"
         if not path.is_file():
             return None
         values = json.loads(path.read_text(encoding="utf-8"))
         clashes = tuple(Clash(path=c["path"], names=tuple(c["names"])) for c in values["clashes"])
-        return cls(**{**values, "built": tuple(values["built"]), "clashes": clashes})
+        told = read_configuration(source)
+        again = {
+            k: v for k, v in {**told.values, **told.packages.get(package, {})}.items() if k in INDEX_KEYS
+        }
+        return cls(
+            **{
+                **values,
+                "values": {**again, **values["values"]},
+                "built": tuple(values["built"]),
+                "clashes": clashes,
+            }
+        )
 
 
 def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]:

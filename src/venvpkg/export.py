@@ -46,6 +46,7 @@ def export_project(plan: Plan, target: Path) -> None:
         debian / ".debhelper",
         debian / "tmp",
         debian / "files",
+        debian / "wheelhouse",
         *(p.parent for p in debian.glob("*/DEBIAN")),
     }
     made |= {debian / plan.package_root.name, *(debian / p.stem for p in debian.glob("*.substvars"))}

@@ -1,7 +1,6 @@
 """uv and pip behind one small interface."""
 
 import configparser
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -9,11 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from venvpkg.credentials import pip_files
 from venvpkg.errors import VenvpkgError
-from venvpkg.plan import Install
-from venvpkg.process import CommandFailedError, Runner, python_environment
+from venvpkg.indexes import (
+    PYPI,
+    expand_indexes,
+    extra_indexes,
+    put_public_last,
+    require_no_credentials,
+    require_urls,
+)
+from venvpkg.log import warn
+from venvpkg.plan import Install, Plan
+from venvpkg.process import Runner, python_environment, redact
 from venvpkg.spec import Spec
 
+# The pip that has --build-constraint.
+BUILD_CONSTRAINT = (25, 3)
+# The pip that has --keyring-provider.
+KEYRING_PROVIDER = (23, 1)
 # What pip calls a setting, and the variable under which uv takes the same.
 UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -24,24 +37,9 @@ UV_NAMES = {
     "cert": "SSL_CERT_FILE",
     "timeout": "UV_HTTP_TIMEOUT",
     "default-timeout": "UV_HTTP_TIMEOUT",
+    "keyring-provider": "UV_KEYRING_PROVIDER",
 }
-
-# What uv and pip say of an archive that would write outside of its place, or over the environment itself.
-UNSAFE = re.compile(
-    r"install outside (the )?target|outside the destination|unsafe (member path|(symbolic|hard)-link target)"
-    r"|unacceptable filename|rejected by name policy|unsupported member type|Script path must resolve"
-    r"|must not use the reserved name|Unknown scheme key|Unexpected file in .* \.data directory"
-    r"|(does not use|is not valid) UTF-8"
-)
-BROKEN = re.compile(
-    r"Failed to extract archive|Failed to read from zip|structure of .* was invalid|RECORD. file is invalid"
-    r"|Wheel .* is invalid|invalid wheel|Error decoding metadata|tarfile\.ReadError|zipfile\.BadZipFile"
-    r"|EOFError: Compressed file|failed to read tar data"
-)
-BUILDING = re.compile(
-    r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation|build backend"
-)
-COMPILER = re.compile(r":\d+: (fatal )?error: |undefined reference to|cannot find -l")
+OLDER_NAMES = {"index-url": "UV_INDEX_URL", "extra-index-url": "UV_EXTRA_INDEX_URL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +76,19 @@ class Installer(Protocol):
         ...
 
     def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment to run it in, indexes included."""
+        """Return the environment to run it in, indexes with their credentials included.
+
+        Raises:
+            VenvpkgError: ``variable-unset``, ``index-invalid``.
+        """
+        ...
+
+    def indexes(self, spec: Spec, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the URLs of the indexes that it asks, in their order."""
+        ...
+
+    def prefers_first(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether a name comes from the first index that has it, not from that with the newest."""
         ...
 
 
@@ -107,16 +117,21 @@ class Uv:
         alone = self.pip.get("no-index", "").lower() in ("1", "true", "yes", "on")
         words += ["--no-index"] if spec.no_index or (alone and not spec.index_url) else []
         words += [] if spec.build_isolation else ["--no-build-isolation"]
+        words += [w for path in _build_constraints(spec) for w in ("--build-constraints", str(path))]
         return words + _common(spec, request)
 
     def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return uv's variables: what the specification says, else UV_*, else what pip is set to."""
+        spec = expand_indexes(spec, environ)
         made = python_environment(environ)
         # They are for another place than the environment that is made here, and clash with our options.
         for name in ("UV_SYSTEM_PYTHON", "UV_COMPILE_BYTECODE", "UV_MANAGED_PYTHON"):
             made.pop(name, None)
         for name, value in self.pip.items():
-            if name == "index-url" and made.get("UV_INDEX_URL"):
+            if made.get(OLDER_NAMES.get(name, "")):
+                continue
+            # Of pip's providers uv has one.
+            if name == "keyring-provider" and value != "subprocess":
                 continue
             # uv wants every constraint pinned in its hash mode, where pins leave nothing to constrain.
             if name == "constraint" and install.hashes:
@@ -126,18 +141,38 @@ class Uv:
                 if words:
                     # Of uv's lists this one alone has commas.
                     made[UV_NAMES[name]] = ("," if name == "find-links" else " ").join(words)
-        if "extra-index-url" in self.pip and not spec.extra_index_url:
-            # Indexes that the machine gives to pip are equals to it; uv by itself asks the first only.
-            made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+        if install.hashes:
+            # A lock pins a name from whichever index has that version, and its hash tells the right file.
+            made.setdefault("UV_INDEX_STRATEGY", "unsafe-first-match")
         if spec.index_url:
             made["UV_DEFAULT_INDEX"] = spec.index_url
         if spec.extra_index_url:
             made["UV_INDEX"] = " ".join(spec.extra_index_url)
+            made.pop("UV_EXTRA_INDEX_URL", None)
         if spec.find_links:
             made["UV_FIND_LINKS"] = ",".join(_absolute(spec, link) for link in spec.find_links)
         made.pop("UV_INDEX_URL" if "UV_DEFAULT_INDEX" in made else "", None)
+        if made.get("UV_INDEX") != environ.get("UV_INDEX"):
+            # What names pip's settings, and ours, in uv's order; who sets uv itself knows that.
+            default = made.get("UV_DEFAULT_INDEX") or made.get("UV_INDEX_URL") or PYPI
+            before, default = put_public_last(made["UV_INDEX"].split(), default)
+            made |= {"UV_INDEX": " ".join(before), "UV_DEFAULT_INDEX": default}
+            made.pop("UV_INDEX_URL", None)
         made["UV_PYTHON_DOWNLOADS"] = "never"
+        require_urls({name: value for name, value in made.items() if name.startswith("UV_")})
         return made
+
+    def indexes(self, spec: Spec, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return those of its variables, the default one last."""
+        made = self.environment(spec, Install(title=""), environ)
+        before = f"{made.get('UV_INDEX', '')} {made.get('UV_EXTRA_INDEX_URL', '')}".split()
+        default = made.get("UV_DEFAULT_INDEX") or made.get("UV_INDEX_URL") or PYPI
+        # uv's own ones may have a name: ours=https://…
+        return tuple(dict.fromkeys(re.sub(r"^[\w.-]+=(?=\w+:)", "", url) for url in (*before, default)))
+
+    def prefers_first(self, environ: Mapping[str, str]) -> bool:
+        """Tell that it does, unless it is told to look for the newest."""
+        return environ.get("UV_INDEX_STRATEGY") != "unsafe-best-match"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,20 +190,25 @@ class Pip:
         pip hands ``--config-settings`` to what its command line names, and not to a requirements file's
         lines, which alone can have hashes. So the file is fetched, and checked, by its line, and then named.
         """
-        if not request.install.settings or not request.files:
-            return None
+        return self.download(spec, request) if request.install.settings and request.files else None
+
+    def download(self, spec: Spec, request: Request) -> list[str]:
+        """Return ``pip download`` for the files of a request."""
         hashes = ["--require-hashes"] if request.install.hashes else []
         files = [w for path in request.files for w in ("-r", str(path))]
         constraints = [w for path in request.install.constraints for w in ("-c", str(path))]
-        words = ["download", "--no-deps", "--dest", str(request.downloads), *hashes, *constraints, *files]
+        alone = [] if request.install.dependencies else ["--no-deps"]
+        words = ["download", *alone, "--dest", str(request.downloads), *hashes, *constraints, *files]
         return self._words(spec, request, words)
 
     def _words(self, spec: Spec, request: Request, words: list[str]) -> list[str]:
         words = [str(self.python), "-m", "pip", "--python", str(request.python), *words]
-        words += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+        words += ["--disable-pip-version-check", "--progress-bar", "off"]
         words += ["--no-binary", ",".join(spec.no_binary)] if spec.no_binary else []
         words += ["--only-binary", ",".join(spec.only_binary)] if spec.only_binary else []
         words += ["--no-index"] if spec.no_index else []
+        if self.version >= BUILD_CONSTRAINT:
+            words += [w for path in _build_constraints(spec) for w in ("--build-constraint", str(path))]
         return words + ([] if spec.build_isolation else ["--no-build-isolation"])
 
     def command(self, spec: Spec, request: Request) -> list[str]:
@@ -181,10 +221,20 @@ class Pip:
                 message=f"{self.title} keeps one value of a repeated setting: {', '.join(repeated)}.",
                 hint="Use uv, or a newer pip, or give one value.",
             )
+        hashed = [
+            p for p in _build_constraints(spec) if p.is_file() and "--hash" in p.read_text("utf-8", "replace")
+        ]
+        if hashed and self.version < BUILD_CONSTRAINT:
+            raise VenvpkgError(
+                code="pip-too-old",
+                message=f"{self.title} knows no hashes of build requirements: {hashed[0]}.",
+                hint="Use uv, or pip 25.3 or newer, or take the hashes out.",
+            )
         return words + _common(spec, request)
 
     def environment(self, spec: Spec, install: Install, environ: Mapping[str, str]) -> dict[str, str]:
         """Return pip's variables: what the specification says, over what the machine is set to."""
+        spec = expand_indexes(spec, environ)
         made = python_environment(environ)
         if spec.index_url:
             made["PIP_INDEX_URL"] = spec.index_url
@@ -192,7 +242,36 @@ class Pip:
             made["PIP_EXTRA_INDEX_URL"] = " ".join(spec.extra_index_url)
         if spec.find_links:
             made["PIP_FIND_LINKS"] = " ".join(_absolute(spec, link) for link in spec.find_links)
+        if spec.build_constraints and self.version < BUILD_CONSTRAINT:
+            # A build environment is made by a pip of its own, which hears of constraints by this alone. So
+            # does the one that starts it: they hold for the requirements too. As URLs, for blanks separate.
+            words = [made.get("PIP_CONSTRAINT", ""), *(p.as_uri() for p in _build_constraints(spec))]
+            made["PIP_CONSTRAINT"] = " ".join(words).strip()
+        settings = read_pip_settings(made)
+        if settings.get("keyring-provider") == "subprocess" and self.version < KEYRING_PROVIDER:
+            # It asks a keyring only where it may ask the user as well; who comes to that finds no input here.
+            made.pop("PIP_NO_INPUT", None)
+        else:
+            made["PIP_NO_INPUT"] = "1"
+        if made.get("SSL_CERT_FILE") and not (made.get("REQUESTS_CA_BUNDLE") or "cert" in settings):
+            # Everything else's variable, which an older pip does not know.
+            made["PIP_CERT"] = made["SSL_CERT_FILE"]
+        require_urls(settings)
         return made
+
+    def indexes(self, spec: Spec, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return those of its variables and its configuration; their order means nothing to it."""
+        settings = read_pip_settings(self.environment(spec, Install(title=""), environ))
+        urls = (settings.get("index-url") or PYPI, *settings.get("extra-index-url", "").split())
+        return tuple(dict.fromkeys(urls))
+
+    def prefers_first(self, environ: Mapping[str, str]) -> bool:
+        """Tell that it never does."""
+        return False
+
+
+def _build_constraints(spec: Spec) -> list[Path]:
+    return [spec.source / name for name in spec.build_constraints]
 
 
 def _common(spec: Spec, request: Request) -> list[str]:
@@ -201,6 +280,7 @@ def _common(spec: Spec, request: Request) -> list[str]:
     for name, values in (install.settings or {}).items():
         words += [w for value in values for w in ("--config-settings", f"{name}={value}")]
     words += list(spec.installer_args)
+    require_no_credentials(words)
     if request.archives:
         return words + [str(path) for path in request.archives]
     words += ["--require-hashes"] if install.hashes else []
@@ -244,20 +324,9 @@ def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Insta
 
 
 def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return pip's settings from its configuration files and PIP_* variables, by option name.
-
-    Files and their order: https://pip.pypa.io/en/stable/topics/configuration/
-    """
-    home = Path(environ.get("HOME", "/"))
-    folders = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
-    paths = [Path(folder) / "pip" / "pip.conf" for folder in folders if folder]
-    paths += [Path("/etc/pip.conf"), home / ".pip" / "pip.conf"]
-    paths += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"]
-    paths += [Path(environ["PIP_CONFIG_FILE"])] if environ.get("PIP_CONFIG_FILE") else []
-    # So pip is told to read none.
-    paths = [] if environ.get("PIP_CONFIG_FILE") == os.devnull else paths
+    """Return pip's settings from its configuration files and PIP_* variables, by option name."""
     settings: dict[str, str] = {}
-    for path in paths:
+    for path in pip_files(environ):
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
@@ -272,79 +341,20 @@ def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def explain_failure(error: VenvpkgError, installer: Installer, install: Install) -> VenvpkgError:
-    """Return the error that an installer's failure is, from the last lines that it wrote."""
-    lines = error.lines if isinstance(error, CommandFailedError) else error.causes
-    text = "\n".join(lines)
-    # A compiler's own line may stand far above the traceback of what called it.
-    reasons = [line for line in lines if COMPILER.search(line) and line not in error.causes]
-    causes = [*reasons[:3], *(line for line in error.causes if line.strip())]
-    code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
-    if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
-        code, hint = (
-            "hash-mismatch",
-            "The file is not the one that was pinned: find out why before pinning it anew.",
-        )
-    elif UNSAFE.search(text) and not BUILDING.search(text):
-        code, hint = "archive-unsafe", "Do not use it: it writes where no distribution may, or was made to."
-    elif BROKEN.search(text) and not BUILDING.search(text):
-        code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
-    elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible", text):
-        code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
-    elif re.search(r"No space left on device|os error 28", text):
-        code, hint = (
-            "no-space",
-            "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed.",
-        )
-    elif BUILDING.search(text):
-        code, hint = "build-failed", missing_header_hint(text)
-    elif re.search(
-        r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text
-    ):
-        code, hint = "index-unreachable", "Is there a network? Without one, use find-links and no-index."
-    return VenvpkgError(
-        code=code,
-        message=f"{installer.title.split()[0]} could not install {install.title}.",
-        causes=causes,
-        hint=hint,
-    )
-
-
-HEADERS = {
-    "Python.h": "python3-dev",
-    "png.h": "libpng-dev",
-    "zlib.h": "zlib1g-dev",
-    "jpeglib.h": "libjpeg-dev",
-    "ft2build.h": "libfreetype-dev",
-    "lapacke.h": "liblapacke-dev",
-    "cblas.h": "libopenblas-dev",
-    "libpq-fe.h": "libpq-dev",
-    "pg_config": "libpq-dev",
-    "mysql.h": "default-libmysqlclient-dev",
-    "ffi.h": "libffi-dev",
-    "lber.h": "libldap-dev",
-    "sasl/sasl.h": "libsasl2-dev",
-    "cairo.h": "libcairo2-dev",
-    "dbus/dbus.h": "libdbus-1-dev",
-    "libxml/xpath.h": "libxml2-dev",
-    "libxslt/xslt.h": "libxslt1-dev",
-    "openssl/opensslv.h": "libssl-dev",
-    "gcc": "build-essential",
-    "x86_64-linux-gnu-gcc": "build-essential",
-}
-
-
-def missing_header_hint(text: str) -> str:
-    """Return a hint that names the Debian package of a header or program that a compiler did not find."""
-    for name, package in HEADERS.items():
-        word = re.escape(name)
-        missing = rf"fatal error: {word}\b|[`'\"]?{word}[`'\"]? (executable )?not found|command '{word}'"
-        if re.search(missing, text):
-            return (
-                f'{name} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
-            )
-    if found := re.search(r"fatal error: (\S+): No such file", text):
-        return f"apt-file search {found[1]} names the package that has the header; add it to build-depends."
-    if found := re.search(r"cannot find -l([^\s:]+)", text):
-        return f"apt-file search lib{found[1]}.so names the package to add to build-depends."
-    return "Add what the compiler misses to build-depends and to Build-Depends."
+def warn_of_mixed_indexes(plan: Plan, installer: Installer, environ: Mapping[str, str]) -> None:
+    """Warn where several indexes are asked, and no hash tells whose file is meant (dependency confusion)."""
+    if plan.spec.no_index or all(install.hashes or not install.dependencies for install in plan.installs):
+        return
+    asked = (*extra_indexes(plan.requirements.files), *installer.indexes(plan.spec, environ))
+    shown = list(dict.fromkeys(redact(url) for url in asked))
+    if len(shown) < 2:
+        return
+    name = installer.title.split()[0]
+    if installer.prefers_first(environ):
+        text = f"""{name} takes a name from the first of these indexes that has it: {", ".join(shown)}.
+Is that the right order for names of your own? Pins with hashes make it safe (dependency confusion)."""
+    else:
+        text = f"""{name} takes the highest version that any of these indexes has: {", ".join(shown)}.
+Who may upload to one of them can replace what is yours in another (dependency confusion). Pin everything with
+hashes, or use uv, which takes a name from the first index that has it, or one index that serves all."""
+    warn(text.replace("\n", " "))

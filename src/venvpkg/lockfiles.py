@@ -1,13 +1,14 @@
-"""Turns a lock file into a requirements file for pip and uv, with the lock's own tool."""
+"""Turns locks into requirements files for pip and uv, each with its own tool."""
 
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,25 +16,52 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
+from venvpkg.distributions import server_markers
 from venvpkg.errors import VenvpkgError
 from venvpkg.installers import Installer, Request
 from venvpkg.interpreter import Interpreter
-from venvpkg.locks import is_lock, logical_lines, resolve_groups
+from venvpkg.locks import (
+    Locked,
+    Pin,
+    Requirements,
+    find_differences,
+    is_lock,
+    logical_lines,
+    parse_pin,
+    read_lock,
+    read_requirements,
+    resolve_groups,
+)
+from venvpkg.log import warn
 from venvpkg.plan import Install, exported_file, requirement_files
 from venvpkg.process import Runner, python_environment
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 
-# The default index is the machine's to choose; an exporter writes down the public one.
-PUBLIC_INDEX = re.compile(r"(-i|--index-url)[= ]https://pypi\.org/simple/?\s*")
+PUBLIC = re.compile(r"https://pypi\.org/simple/?")
+INDEX = re.compile(r"(-i|--index-url|--extra-index-url)[= ]\s*(\S+)\s*")
 STALE = re.compile(
     r"needs to be updated|changed significantly|not up to date|out of date|hash .*mismatch", re.I
 )
-LOCAL = re.compile(r"(\.{1,2}(?:/[^\s;#]*)?)(?=\s|;|#|$)")
+# pdm has no hashes for a folder or a repository, and writes none at all where one is missing.
+UNHASHED = "export with `--no-hashes`"
 EDITABLE = re.compile(r"^(-e|--editable)([= ]+|(?=\.))", re.MULTILINE)
 INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S.*)")
-PROGRAM, PYLOCK = "pylock.py", "packaging"
+NUMBER = re.compile(r"\d+(\.\d+)+")
+PYLOCK, PACKAGING = "pylock.py", "packaging==26.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """For what a lock is exported, and with what."""
+
+    spec: Spec
+    interpreter: Interpreter
+    installer: Installer
+    run: Runner
+    environ: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,49 +70,51 @@ class Tool:
 
     program: str
     wants: tuple[str, ...]
-    """What has to be installed for it, where it is not on PATH."""
+    """What is installed for it, where it is not on PATH: exact versions, so that it stays the same tool."""
+    least: str
+    """The oldest version on PATH that serves."""
     probe: tuple[str, ...]
-    """Arguments with which a program on PATH shows that it can do what is wanted."""
+    """Arguments with which one on PATH shows that it has the command."""
     check: tuple[str, ...]
-    """Arguments that tell whether the lock fits the project, if there are such."""
+    """Arguments that tell whether the lock fits the project; the export itself tells where there are none."""
     files: tuple[str, ...]
-    """What of the project it reads."""
-    export: Callable[[Spec, Interpreter], list[str]]
+    """What it is shown of the project, in a copy; the project itself where it writes nothing there."""
+    export: Callable[[Path, Job], list[str]]
     """Returns the arguments that write requirements to standard output."""
 
 
-def _uv(spec: Spec, interpreter: Interpreter) -> list[str]:
-    words = ["export", "--quiet", "--locked", "--no-emit-project", "--no-editable", "--no-default-groups"]
-    words += [
-        "--format",
-        "requirements-txt",
-        "--no-header",
-        "--no-annotate",
-        "--python",
-        str(interpreter.path),
-    ]
-    words += [w for name in spec.extras for w in ("--extra", name)]
-    return words + [w for name in spec.groups for w in ("--group", name)]
+def _uv(file: Path, job: Job) -> list[str]:
+    words = ["export", "--quiet", "--locked", "--format", "requirements-txt", "--no-header", "--no-annotate"]
+    words += ["--no-emit-project", "--no-editable", "--no-default-groups"]
+    words += ["--python", str(job.interpreter.path)]
+    words += [w for name in job.spec.extras for w in ("--extra", name)]
+    words += [w for name in job.spec.groups for w in ("--group", name)]
+    project = job.spec.source / (job.spec.project or ".")
+    member = read_project(job.spec).get("name") if project.resolve() != file.parent.resolve() else None
+    # A member of a workspace, whose lock is at the workspace's top.
+    return words + (["--package", str(member)] if member else [])
 
 
-def _poetry(spec: Spec, interpreter: Interpreter) -> list[str]:
-    words = ["export", "--format", "requirements.txt", "--only", ",".join(("main", *spec.groups))]
-    return words + [w for name in spec.extras for w in ("--extras", name)]
+def _poetry(file: Path, job: Job) -> list[str]:
+    words = ["export", "--format", "requirements.txt", "--only", ",".join(("main", *job.spec.groups))]
+    return words + [w for name in job.spec.extras for w in ("--extras", name)]
 
 
-def _pdm(spec: Spec, interpreter: Interpreter) -> list[str]:
-    words = ["export", "--format", "requirements", "--prod"]
-    return words + [w for name in (*spec.extras, *spec.groups) for w in ("--group", name)]
+def _pdm(file: Path, job: Job) -> list[str]:
+    # --prod leaves all dependency groups out, and may not be beside one.
+    words = ["export", "--format", "requirements", *([] if job.spec.groups else ["--prod"])]
+    return words + [w for name in (*job.spec.extras, *job.spec.groups) for w in ("--group", name)]
 
 
-def _pipenv(spec: Spec, interpreter: Interpreter) -> list[str]:
-    return ["requirements", "--hash", f"--categories={' '.join(('packages', *spec.groups))}"]
+def _pipenv(file: Path, job: Job) -> list[str]:
+    return ["requirements", "--hash", f"--categories={' '.join(('packages', *job.spec.groups))}"]
 
 
 TOOLS: Mapping[str, Tool] = {
     "uv.lock": Tool(
         program="uv",
-        wants=("uv>=0.5.21",),
+        wants=("uv==0.13.9",),
+        least="0.5.21",
         probe=("export", "--help"),
         check=(),
         files=(),
@@ -92,7 +122,8 @@ TOOLS: Mapping[str, Tool] = {
     ),
     "poetry.lock": Tool(
         program="poetry",
-        wants=("poetry>=2.1,<3", "poetry-plugin-export>=1.9,<2"),
+        wants=("poetry==2.5.1", "poetry-plugin-export==1.10.1"),
+        least="2.1",
         probe=("export", "--help"),
         check=("check", "--lock"),
         files=("pyproject.toml", "poetry.lock", "poetry.toml"),
@@ -100,7 +131,9 @@ TOOLS: Mapping[str, Tool] = {
     ),
     "pdm.lock": Tool(
         program="pdm",
-        wants=("pdm>=2.20,<3",),
+        # Its extra pins what it needs; the newest of that does not always work with it.
+        wants=("pdm[locked]==2.26.2",),
+        least="2.20",
         probe=("export", "--help"),
         check=("lock", "--check"),
         files=("pyproject.toml", "pdm.lock", "pdm.toml"),
@@ -108,7 +141,8 @@ TOOLS: Mapping[str, Tool] = {
     ),
     "Pipfile.lock": Tool(
         program="pipenv",
-        wants=("pipenv>=2024",),
+        wants=("pipenv==2026.10.3",),
+        least="2024",
         probe=("requirements", "--help"),
         check=("verify",),
         files=("Pipfile", "Pipfile.lock"),
@@ -120,40 +154,52 @@ TOOLS: Mapping[str, Tool] = {
 def export_locks(
     spec: Spec, interpreter: Interpreter, installer: Installer, run: Runner, environ: Mapping[str, str]
 ) -> None:
-    """Write a requirements file for every lock of a project, and for requirements with editable ones.
+    """Write a requirements file for every lock of a project, and for requirements with paths of folders.
 
     An editable install would point at a folder that a server has not: what it names is installed as it is.
+    What is not pinned is told.
 
     Raises:
-        VenvpkgError: ``lock-invalid``, ``lock-stale``, ``lock-export-failed``, ``lock-tool-missing``.
+        VenvpkgError: ``lock-invalid``, ``lock-stale``, ``lock-export-failed``, ``lock-tool-missing``,
+            ``lock-unfit``, ``group-invalid``, and what :func:`venvpkg.locks.read_requirements` raises.
     """
+    job = Job(spec=spec, interpreter=interpreter, installer=installer, run=run, environ=environ)
+    installed = []
     for file in requirement_files(spec):
-        if not file.is_file():
-            continue
-        if file.name in TOOLS:
-            text = _export(TOOLS[file.name], file, spec, interpreter, installer, run, environ)
-        elif is_lock(file) and file.suffix == ".toml":
-            text = _export_pylock(file, spec, interpreter, installer, run, environ)
-        elif has_editable(file):
-            text = tidy(flatten(file), spec.source / (spec.project or "."))
-        else:
-            continue
-        target = exported_file(spec, file)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        text = _requirements_of(file, job)
+        installed.append(file if text is None else exported_file(spec, file))
+        if text is not None:
+            installed[-1].parent.mkdir(parents=True, exist_ok=True)
+            installed[-1].write_text(text, encoding="utf-8")
+    requirements = read_requirements(tuple(installed))
+    if (
+        requirements.hashed
+        and not spec.system_site_packages
+        and not any(map(is_lock, requirement_files(spec)))
+    ):
+        _require_fit(requirement_files(spec)[0], [(p.name, p.version) for p in requirements.pins], job)
+    warn_of_loose(spec, requirements)
 
 
-def _export(
-    tool: Tool,
-    file: Path,
-    spec: Spec,
-    interpreter: Interpreter,
-    installer: Installer,
-    run: Runner,
-    environ: Mapping[str, str],
-) -> str:
+def _requirements_of(file: Path, job: Job) -> str | None:
+    """Return the requirements that a file stands for, or None where it is good as it is."""
+    if not file.is_file():
+        return None
+    if file.name in TOOLS:
+        return _export(TOOLS[file.name], file, job)
+    if is_lock(file) and file.suffix == ".toml":
+        return _export_pylock(file, job)
+    lines = [line for _, line in logical_lines(flatten(file))]
+    if any(EDITABLE.match(line) or local_path(line) for line in lines):
+        return tidy(flatten(file), job.spec.source / (job.spec.project or "."))
+    return None
+
+
+def _export(tool: Tool, file: Path, job: Job) -> str:
+    locked = read_lock(file)
+    _require_categories(file, locked, job.spec)
     with scratch_folder() as scratch:
-        program = find_tool(tool, scratch, spec, installer, run, environ)
+        program = find_tool(tool, scratch, job)
         folder = file.parent
         if tool.files:
             # Some of them write into the folder that they read.
@@ -162,35 +208,85 @@ def _export(
             for name in tool.files:
                 if (file.parent / name).is_file():
                     shutil.copyfile(file.parent / name, folder / name)
-        env = python_environment(environ) | {
+        env = python_environment(job.environ) | {
             "UV_PYTHON_DOWNLOADS": "never",
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "POETRY_VIRTUALENVS_CREATE": "false",
             "PIPENV_IGNORE_VIRTUALENVS": "1",
+            "PIPENV_PYTHON": str(job.interpreter.path),
             "PDM_CHECK_UPDATE": "0",
+            "PDM_PYTHON": str(job.interpreter.path),
             "WORKON_HOME": str(scratch / "environments"),
             "NO_COLOR": "1",
         }
-        env |= {"PDM_PYTHON": str(interpreter.path), "PIPENV_PYTHON": str(interpreter.path)}
-        for number, words in enumerate((tool.check, tool.export(spec, interpreter))):
-            if not words:
-                continue
-            answer = run([program, *words], env=env, cwd=folder, check=False)
-            said = [*answer.tail, *(answer.stdout.splitlines()[-5:] if number == 0 else ())]
+        if tool.check:
+            answer = job.run([program, *tool.check], env=env, cwd=folder, check=False)
             if answer.returncode != 0:
-                raise _explain(tool.program, file, said, stale=number == 0)
+                said = [*answer.tail, *answer.stdout.splitlines()[-5:]]
+                raise _explain(tool.program, file, locked, said, job, stale=True)
+        words = tool.export(file, job)
+        answer = job.run([program, *words], env=env, cwd=folder, check=False)
+        bare = answer.returncode != 0 and UNHASHED in "".join(answer.tail)
+        if bare:
+            answer = job.run([program, *words, "--no-hashes"], env=env, cwd=folder, check=False)
+        if answer.returncode != 0:
+            raise _explain(tool.program, file, locked, answer.tail, job, stale=False)
         text = answer.stdout.replace(str(folder), str(file.parent))
-    return tidy(text, file.parent)
+    if tool.program == "pipenv":
+        # It knows the Pipfile alone.
+        _require_fit(file, [(one.name, one.version) for one in locked], job)
+    text = _with_hashes(text, locked) if bare else text
+    return tidy("\n".join([*_indexes(text, locked, file), text]), file.parent)
 
 
-def _explain(program: str, file: Path, said: Iterable[str], *, stale: bool) -> VenvpkgError:
+def _require_categories(file: Path, locked: Iterable[Locked], spec: Spec) -> None:
+    there = {one.category for one in locked}
+    unknown = [name for name in spec.groups if name not in there]
+    # pipenv takes a name that it does not know for an empty category.
+    if file.name == "Pipfile.lock" and unknown:
+        raise VenvpkgError(
+            code="group-invalid",
+            message=f"{file.name} has no category {', '.join(unknown)}.",
+            causes=[f"It has {', '.join(sorted(there)) or 'none'}."],
+            hint="Correct the key groups; it names categories as the Pipfile does: dev-packages.",
+        )
+
+
+def _require_fit(file: Path, locked: Iterable[tuple[str, str]], job: Job) -> None:
+    """Make sure that what is locked holds what pyproject.toml requires.
+
+    Raises:
+        VenvpkgError: ``lock-stale``.
+    """
+    found = _differences(locked, job) if job.spec.project is not None else []
+    if found:
+        raise VenvpkgError(
+            code="lock-stale",
+            message=f"{file.name} does not fit the project any more.",
+            causes=found,
+            hint=f"Lock again, with what wrote {file.name}.",
+        )
+
+
+def _differences(locked: Iterable[tuple[str, str]], job: Job) -> list[str]:
+    return find_differences(project_requirements(job.spec), locked, _markers(job.interpreter))
+
+
+def _markers(interpreter: Interpreter) -> dict[str, str]:
+    exact = dict.fromkeys(("python_full_version", "implementation_version"), interpreter.version)
+    return server_markers(interpreter.minor, "") | exact | {"platform_machine": platform.machine()}
+
+
+def _explain(
+    program: str, file: Path, locked: Iterable[Locked], said: Iterable[str], job: Job, *, stale: bool
+) -> VenvpkgError:
     lines = [line for line in said if line.strip()]
     if stale or STALE.search("\n".join(lines)):
         return VenvpkgError(
             code="lock-stale",
             message=f"{file.name} does not fit the project any more, says {program}.",
-            causes=lines,
-            hint=f"Lock again: {program} lock" if program != PYLOCK else "Lock again, with what wrote it.",
+            causes=[*_differences([(one.name, one.version) for one in locked], job), *lines],
+            hint=f"Lock again: {program} lock",
         )
     return VenvpkgError(
         code="lock-export-failed",
@@ -200,9 +296,33 @@ def _explain(program: str, file: Path, said: Iterable[str], *, stale: bool) -> V
     )
 
 
-def has_editable(file: Path) -> bool:
-    """Tell whether a requirements file, or one that it includes, asks for an editable install."""
-    return bool(EDITABLE.search(flatten(file)))
+def _with_hashes(text: str, locked: Iterable[Locked]) -> str:
+    hashes = {(one.name, one.version): one.hashes for one in locked}
+    lines = []
+    for _, line in logical_lines(text):
+        pin = None if line.startswith("-") else parse_pin(line, "the export")
+        found = hashes.get((pin.name, pin.version), ()) if pin else ()
+        lines.append(" ".join([line, *(f"--hash={value}" for value in found)]))
+    return "\n".join(lines)
+
+
+def _indexes(text: str, locked: Iterable[Locked], file: Path) -> list[str]:
+    """Return options for the indexes of what a text pins: a requirements file can't tie one to a name."""
+    pins = [parse_pin(line, file.name) for _, line in logical_lines(text) if not line.startswith("-")]
+    wanted = {(pin.name, pin.version) for pin in pins if pin.version}
+    places = dict.fromkeys(one.index for one in locked if one.index and (one.name, one.version) in wanted)
+    return [line for place in places for line in index_options(place, file.parent)]
+
+
+def index_options(place: str, folder: Path) -> list[str]:
+    """Return the option for an index that a lock names: its URL, or a folder's path."""
+    if PUBLIC.fullmatch(place):
+        return []
+    if "://" in place and not place.startswith("file://"):
+        return [f"--extra-index-url {place}"]
+    path = (folder / place.removeprefix("file://")).resolve()
+    flat = any(p.name.endswith((".whl", ".tar.gz", ".zip")) for p in path.glob("*"))
+    return [f"--find-links {path.as_uri()}" if flat else f"--extra-index-url {path.as_uri()}"]
 
 
 def flatten(file: Path, within: tuple[Path, ...] = ()) -> str:
@@ -225,46 +345,64 @@ def flatten(file: Path, within: tuple[Path, ...] = ()) -> str:
     return text
 
 
+def local_path(line: str) -> str:
+    """Return the path relative to some folder that a requirement line begins with, or nothing."""
+    found = re.match(r"(?!-)[^\s;#@\[]+", line)
+    word = (
+        found[0] if found and "://" not in line and not re.match(r"[\w.-]+\s*(\[[^]]*\])?\s*@", line) else ""
+    )
+    return word if not word.startswith("/") and word and not parse_pin(word, word).name else ""
+
+
 def tidy(text: str, folder: Path) -> str:
     """Return requirements without what is the project's own or the machine's to say.
 
-    The project itself goes, the public index too; local paths become absolute, editable ones plain.
+    The project itself goes, the public index too: which index is the default is the machine's to say.
+    Local paths become absolute, editable ones plain.
 
     Args:
         text: what an exporter wrote.
         folder: the project's folder, from which paths count.
     """
     lines = []
+    indexes = [found[2] for _, line in logical_lines(text) if (found := INDEX.fullmatch(line))]
     for _, line in logical_lines(text):
-        if PUBLIC_INDEX.fullmatch(line):
+        index = INDEX.fullmatch(line)
+        if index and PUBLIC.fullmatch(index[2]):
             continue
+        if index and any(map(PUBLIC.fullmatch, indexes)):
+            # Where the public one is asked too, no other takes the place of the machine's default.
+            line = f"--extra-index-url {index[2]}"
         line = EDITABLE.sub("", line)
-        found = LOCAL.match(line)
-        if found:
-            place = (folder / found[1]).resolve()
+        path = local_path(line)
+        if path:
+            place = (folder / path).resolve()
             if place == folder.resolve():
                 continue
-            line = f"{place}{line[found.end() :]}"
+            line = f"{place}{line[len(path) :]}"
         lines.append(line)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines))
 
 
-def find_tool(
-    tool: Tool, scratch: Path, spec: Spec, installer: Installer, run: Runner, environ: Mapping[str, str]
-) -> Path:
-    """Return a tool's program: the one on PATH, or one in an environment of its own.
+def find_tool(tool: Tool, scratch: Path, job: Job) -> Path:
+    """Return a tool's program: the one on PATH where it serves, or one in an environment of its own.
 
     Raises:
         VenvpkgError: ``lock-tool-missing``.
     """
-    there = shutil.which(tool.program, path=environ.get("PATH"))
-    if there and run([there, *tool.probe], env=python_environment(environ), check=False).returncode == 0:
+    there = shutil.which(tool.program, path=job.environ.get("PATH"))
+    if there and _serves(tool, there, job):
         return Path(there)
-    return (
-        tool_environment(tool.program, tool.wants, scratch, spec, installer, run, environ)
-        / "bin"
-        / tool.program
-    )
+    place = tool_environment(tool.program, tool.wants, scratch, job.spec, job.installer, job.run, job.environ)
+    return place / "bin" / tool.program
+
+
+def _serves(tool: Tool, program: str, job: Job) -> bool:
+    env = python_environment(job.environ)
+    told = NUMBER.search(job.run([program, "--version"], env=env, check=False).stdout)
+    if not told or Version(told[0]) < Version(tool.least):
+        return False
+    return job.run([program, *tool.probe], env=env, check=False).returncode == 0
 
 
 def tool_environment(
@@ -275,13 +413,17 @@ def tool_environment(
     installer: Installer,
     run: Runner,
     environ: Mapping[str, str],
+    python: Path | None = None,
 ) -> Path:
     """Return an environment with a tool, from the user's cache or made now; no package ever holds it.
+
+    It is made with ``python``, or else with the interpreter that runs this.
 
     Raises:
         VenvpkgError: ``lock-tool-missing``.
     """
-    key = hashlib.sha256("\n".join((*wants, sys.version)).encode()).hexdigest()[:12]
+    base = (python or Path(sys.executable)).resolve()
+    key = hashlib.sha256("\n".join((*wants, str(base))).encode()).hexdigest()[:12]
     home = environ.get("HOME") or "/nonexistent"
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache")) / "venvpkg" / "tools"
     try:
@@ -289,7 +431,8 @@ def tool_environment(
         place = (cache if os.access(cache, os.W_OK) else scratch) / f"{name}-{key}"
     except OSError:
         place = scratch / f"{name}-{key}"
-    if (place / "complete").is_file():
+    # The interpreter that it was made with may have gone since.
+    if (place / "complete").is_file() and (place / "bin" / "python").exists():
         return place
     # An environment can't be moved, so it is made where it stays; the last file says that it is whole.
     shutil.rmtree(place, ignore_errors=True)
@@ -302,10 +445,16 @@ def tool_environment(
     request.files[0].write_text("".join(f"{line}\n" for line in wants), encoding="utf-8")
     # The project's choices of wheels and sdists are not for the tool.
     plain = replace(
-        spec, no_binary=(), only_binary=(), config_settings={}, installer_args=(), build_isolation=True
+        spec,
+        no_binary=(),
+        only_binary=(),
+        config_settings={},
+        installer_args=(),
+        build_constraints=(),
+        build_isolation=True,
     )
     try:
-        run([sys.executable, "-I", "-m", "venv", "--without-pip", place], env=python_environment(environ))
+        run([base, "-I", "-m", "venv", "--without-pip", place], env=python_environment(environ))
         settings = installer.environment(plain, request.install, environ)
         run(installer.command(plain, request), env=settings, cwd=spec.source)
     except VenvpkgError as error:
@@ -320,36 +469,23 @@ def tool_environment(
     return place
 
 
-def _export_pylock(
-    file: Path,
-    spec: Spec,
-    interpreter: Interpreter,
-    installer: Installer,
-    run: Runner,
-    environ: Mapping[str, str],
-) -> str:
-    try:
-        content = _without_times(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise VenvpkgError(
-            code="lock-invalid",
-            message=f"{file.name} is no lock file (PEP 751).",
-            causes=[str(error)],
-            hint="Lock again.",
-        ) from error
+def _export_pylock(file: Path, job: Job) -> str:
+    read_lock(file)
+    content = _without_times(tomllib.loads(file.read_text(encoding="utf-8-sig")))
     with scratch_folder() as scratch:
-        place = tool_environment(PYLOCK, ("packaging>=26.1",), scratch, spec, installer, run, environ)
+        place = tool_environment(
+            "packaging", (PACKAGING,), scratch, job.spec, job.installer, job.run, job.environ
+        )
         site = next((place / "lib").glob("python3*/site-packages"))
-        program = (files("venvpkg") / "inside" / PROGRAM).read_text(encoding="utf-8")
+        program = (files("venvpkg") / "inside" / PYLOCK).read_text(encoding="utf-8")
         asked = {
             "site": str(site),
             "lock": content,
-            "extras": spec.extras,
-            "groups": spec.groups,
-            "project": project_requirements(spec),
+            "extras": job.spec.extras,
+            "groups": job.spec.groups,
         }
         # The interpreter that is packaged evaluates markers and tags.
-        answer = run([interpreter.path, "-I", "-c", program], stdin=json.dumps(asked), check=False)
+        answer = job.run([job.interpreter.path, "-I", "-c", program], stdin=json.dumps(asked), check=False)
     if answer.returncode != 0:
         raise VenvpkgError(
             code="lock-invalid",
@@ -358,9 +494,18 @@ def _export_pylock(
             hint="Lock again; the format is that of PEP 751.",
         )
     told = json.loads(answer.stdout)
-    if told["stale"]:
-        raise _explain(PYLOCK, file, told["stale"], stale=True)
-    return tidy("\n".join(told["lines"]), file.parent)
+    if told["unfit"]:
+        raise VenvpkgError(
+            code="lock-unfit",
+            message=f"{file.name} is not for Python {job.interpreter.version} on this machine.",
+            causes=told["unfit"],
+            hint="Lock again for it, or name the Python that it is for with the key python.",
+        )
+    selected = [(canonicalize_name(name), version) for name, version in told["selected"]]
+    _require_fit(file, selected, job)
+    places = dict.fromkeys(told["indexes"])
+    options = [line for place in places for line in index_options(place, file.parent)]
+    return tidy("\n".join([*options, *told["lines"]]), file.parent)
 
 
 def _without_times(value: Any) -> Any:
@@ -371,21 +516,79 @@ def _without_times(value: Any) -> Any:
     return [_without_times(item) for item in value] if isinstance(value, list) else value
 
 
-def project_requirements(spec: Spec) -> list[str]:
-    """Return what pyproject.toml requires directly, with the extras and groups that are asked for."""
+def read_project(spec: Spec) -> Mapping[str, Any]:
+    """Return the table ``[project]`` of the project's pyproject.toml, or an empty one."""
+    project: Mapping[str, Any] = _read_pyproject(spec).get("project", {})
+    return project
+
+
+def _read_pyproject(spec: Spec) -> Mapping[str, Any]:
     path = spec.source / (spec.project or ".") / "pyproject.toml"
     try:
-        project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content.get("project", {}), dict) else {}
+
+
+def project_requirements(spec: Spec) -> list[str]:
+    """Return what pyproject.toml requires directly, with the extras and groups that are asked for."""
+    project = read_project(spec)
+    try:
         found = list(project.get("dependencies", []))
         optional = {canonicalize_name(k): v for k, v in project.get("optional-dependencies", {}).items()}
         found += [line for name in spec.extras for line in optional.get(canonicalize_name(name), [])]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (AttributeError, TypeError):
         return []
-    found += resolve_groups(spec.dependency_groups, spec.groups)
+    # A lock may have groups that are not of pyproject.toml: poetry's, or categories of a Pipfile.
+    known = {canonicalize_name(name) for name in spec.dependency_groups}
+    groups = tuple(name for name in spec.groups if canonicalize_name(name) in known)
+    found += resolve_groups(spec.dependency_groups, groups)
     valid = []
     for line in found:
         try:
             valid.append(str(Requirement(line)))
-        except InvalidRequirement:
+        except (InvalidRequirement, TypeError):
             continue
     return valid
+
+
+def warn_of_loose(spec: Spec, requirements: Requirements) -> None:
+    """Warn where the next build may take other versions than this one.
+
+    What there is without an index is pinned by what is there.
+    """
+    if spec.no_index:
+        return
+    held = {pin.name for path in spec.constraints for pin in _constraints(spec.source / path) if pin.version}
+    loose = [p.line for p in requirements.pins if not p.is_exact and p.name not in held]
+    if loose:
+        more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""
+        warn(
+            f"not pinned to one version: {', '.join(loose[:5])}{more}. To pin all: "
+            "uv pip compile --generate-hashes pyproject.toml -o requirements.txt"
+        )
+    elif not requirements.files and not held and has_dependencies(spec):
+        warn(
+            "nothing is pinned: the next build may install other versions. To pin: uv lock, or "
+            "uv pip compile --generate-hashes pyproject.toml -o requirements.txt"
+        )
+
+
+def _constraints(file: Path) -> Sequence[Pin]:
+    # A missing one is the installer's to tell.
+    return read_requirements((file,)).pins if file.is_file() else ()
+
+
+def has_dependencies(spec: Spec) -> bool:
+    """Tell whether the project requires something, or might: what it computes is not known here."""
+    if spec.project is None:
+        return False
+    project, folder = read_project(spec), spec.source / spec.project
+    if project:
+        return bool(project_requirements(spec)) or "dependencies" in project.get("dynamic", ())
+    poetry = _read_pyproject(spec).get("tool", {}).get("poetry", {}).get("dependencies", {})
+    old = [folder / name for name in ("setup.cfg", "setup.py")]
+    return bool(set(poetry) - {"python"}) or any(
+        "install_requires" in path.read_text("utf-8", "replace") for path in old if path.is_file()
+    )

@@ -1,13 +1,17 @@
-"""What a requirements file pins, and where it is found."""
+"""What requirements files and locks pin, and where they are found."""
 
+import json
 import re
 import shlex
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from venvpkg.errors import VenvpkgError
 
@@ -16,6 +20,8 @@ OPTION = re.compile(r"(--[\w-]+|-\w)[=\s]*(.*)")
 # Of dependency groups in each other; PEP 735 has no limit, and nobody's have more than a few.
 DEEPEST = 100
 HASH = re.compile(r"\s--hash[= ](\S+)")
+# Of a URL, in its fragment: what pip and uv take for a hash as well.
+FRAGMENT = re.compile(r"[#&](sha256|sha384|sha512)=([0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,17 @@ class Pin:
     """``sha256:…``, as written."""
     marker: str
     """Environment marker (PEP 508), or empty."""
+
+    @property
+    def version(self) -> str:
+        """Return the one version that the line admits, or nothing."""
+        found = re.fullmatch(r"[\w.-]+\s*(?:\[[^]]*\])?\s*\(?={2,3}\s*([^\s;,*)]+)\)?\s*(?:;.*)?", self.line)
+        return found[1] if found and self.name else ""
+
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether the line says which version it is, or from where it comes."""
+        return bool(self.version) or not self.name or bool(re.match(r"[^;]*@", self.line))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
         """Tell whether the marker admits the target interpreter.
@@ -57,11 +74,18 @@ class Requirements:
     files: tuple[Path, ...]
     """The files to hand to the installer; included ones are not repeated."""
     pins: tuple[Pin, ...]
+    options: tuple[str, ...] = ()
+    """What else their lines say to the installer: indexes, formats, constraints."""
 
     @property
     def hashed(self) -> bool:
         """Tell whether there is a requirement, and every one has a hash."""
         return bool(self.pins) and all(pin.hashes for pin in self.pins)
+
+    @property
+    def mixed(self) -> bool:
+        """Tell whether some requirements have a hash, and others none."""
+        return not self.hashed and any(pin.hashes for pin in self.pins)
 
     @property
     def names(self) -> frozenset[str]:
@@ -89,6 +113,7 @@ def read_requirements(files: tuple[Path, ...]) -> Requirements:
             ``lock-not-supported``.
     """
     pins: list[Pin] = []
+    options: list[str] = []
     seen: set[Path] = set()
     for file in files:
         if is_lock(file) or file.name.endswith(".toml"):
@@ -98,11 +123,11 @@ def read_requirements(files: tuple[Path, ...]) -> Requirements:
                 causes=[f"It reads {', '.join(SEARCHED)}, and pylock.NAME.toml."],
                 hint='Export it, and name the result: requirements = ["requirements.txt"]',
             )
-        pins += _read_file(file, None, seen)
-    return Requirements(files=files, pins=tuple(pins))
+        pins += _read_file(file, None, seen, options)
+    return Requirements(files=files, pins=tuple(pins), options=tuple(dict.fromkeys(options)))
 
 
-def _read_file(file: Path, including: Path | None, seen: set[Path]) -> list[Pin]:
+def _read_file(file: Path, including: Path | None, seen: set[Path], options: list[str]) -> list[Pin]:
     try:
         place = file.resolve()
         # Each once: files that include each other may do so twice, and the next ones twice again.
@@ -126,7 +151,7 @@ def _read_file(file: Path, including: Path | None, seen: set[Path]) -> list[Pin]
         found = OPTION.match(line)
         option, value = found.groups() if found else ("", "")
         if option in ("-r", "--requirement"):
-            pins += _read_file(file.parent / value.strip("\"'"), file, seen)
+            pins += _read_file(file.parent / value.strip("\"'"), file, seen, options)
         elif option in ("-e", "--editable"):
             raise VenvpkgError(
                 code="requirements-editable",
@@ -134,7 +159,12 @@ def _read_file(file: Path, including: Path | None, seen: set[Path]) -> list[Pin]
                 causes=[line, "It would point at a folder that the server has not."],
                 hint='Name the project with the key project (default "."), or give a plain path.',
             )
-        elif not option:
+        elif option in ("-c", "--constraint") and "://" not in value:
+            place = file.parent / value.strip("\"'")
+            options.append(f"-c {place}")
+        elif option:
+            options.append(line)
+        else:
             pins.append(parse_pin(line, f"{file}:{number}"))
     return pins
 
@@ -166,7 +196,7 @@ def parse_pin(line: str, where: str) -> Pin:
     Raises:
         VenvpkgError: ``requirements-invalid``.
     """
-    hashes = tuple(HASH.findall(" " + line))
+    hashes = tuple(HASH.findall(" " + line)) or tuple(map(":".join, FRAGMENT.findall(line)))
     bare = re.split(r"\s--?[a-z]", line, maxsplit=1)[0].strip()
     if re.match(r"(\.{0,2}/|[a-z+]+://|\S+\.(whl|zip|tar\.\w+)$|\.{1,2}$|\S+/)", bare) and not re.match(
         r"[\w.-]+(\[[^]]*\])?\s*@", bare
@@ -187,6 +217,94 @@ def parse_pin(line: str, where: str) -> Pin:
         hashes=hashes,
         marker=str(requirement.marker or ""),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """One distribution of a lock."""
+
+    name: str
+    """Normalized name."""
+    version: str
+    """Empty where the lock has none: of a folder, say."""
+    index: str
+    """The index that it comes from, as the lock names it; empty where it does not."""
+    hashes: tuple[str, ...]
+    """``sha256:…``, of all its files."""
+    category: str
+    """Of a Pipfile, ``packages``; empty in other locks."""
+
+
+def read_lock(file: Path) -> list[Locked]:
+    """Return what a lock has, whatever wrote it; which of it is wanted is its own tool's to say.
+
+    Raises:
+        VenvpkgError: ``lock-invalid``.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if file.name == "Pipfile.lock" else tomllib.loads(text)
+        return list(_locked(content))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise VenvpkgError(
+            code="lock-invalid",
+            message=f"{file.name} is no lock that can be read.",
+            causes=[str(error)],
+            hint="Lock again; a merge may have left its marks in the file.",
+        ) from error
+
+
+def _locked(content: Any) -> Iterator[Locked]:
+    tables = [("", item["name"], item) for item in content.get("package", content.get("packages", ()))]
+    # The categories of a Pipfile: https://pipenv.pypa.io/en/latest/pipfile.html
+    names = {"default": "packages", "develop": "dev-packages"}
+    for category in content if not tables and "_meta" in content else ():
+        tables += [(names.get(category, category), *item) for item in content[category].items()]
+    for category, name, item in tables:
+        if category == "_meta":
+            continue
+        source = item.get("source", {})
+        files = [f.get("hash") for f in item.get("files", ())] + list(item.get("hashes", ()))
+        yield Locked(
+            name=canonicalize_name(name),
+            version=str(item.get("version", "")).removeprefix("=="),
+            index=str(source.get("registry", "") if isinstance(source, dict) else ""),
+            hashes=tuple(dict.fromkeys(str(f) for f in files if f)),
+            category=category,
+        )
+
+
+def find_differences(
+    required: Iterable[str], locked: Iterable[tuple[str, str]], environment: Mapping[str, str]
+) -> list[str]:
+    """Return in which way a lock does not hold what a project requires, a sentence each.
+
+    Args:
+        required: the project's requirements (PEP 508).
+        locked: names, normalized, and versions; no version fits any.
+        environment: for markers, the target's.
+    """
+    versions: dict[str, set[str]] = {}
+    for name, version in locked:
+        versions.setdefault(name, set()).add(version)
+    found = []
+    for text in required:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({**environment, "extra": ""}):
+            continue
+        there = versions.get(canonicalize_name(requirement.name))
+        if there is None:
+            found.append(f"The project requires {text}, which is not locked.")
+        elif not any(not v or _contains(requirement, v) for v in there):
+            found.append(f"The project requires {text}, and {', '.join(sorted(there))} is locked.")
+    return found
+
+
+def _contains(requirement: Requirement, version: str) -> bool:
+    try:
+        return requirement.specifier.contains(version, prereleases=True)
+    except InvalidVersion:
+        return True
 
 
 def resolve_groups(groups: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, ...]:

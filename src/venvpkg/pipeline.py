@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bytecode import compile_tree
-from venvpkg.configuration import read_configuration, read_options, read_variables, select_packages
+from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
 from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
@@ -16,13 +16,13 @@ from venvpkg.depends import Needs, compute
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
-from venvpkg.installers import find_installer
+from venvpkg.installers import find_installer, warn_of_mixed_indexes
 from venvpkg.interpreter import find_interpreter
 from venvpkg.lockfiles import export_locks
 from venvpkg.log import note, step
 from venvpkg.maintscripts import render
 from venvpkg.manifest import write_manifest
-from venvpkg.plan import STATE, Plan, make_plan
+from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
 from venvpkg.process import Runner
 from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
@@ -31,9 +31,10 @@ from venvpkg.shlibs import read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
-from venvpkg.system import System, read_owners
+from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
+from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +53,21 @@ def build(call: Call, world: World) -> Answer:
     """Make the environments of the called packages: dh_venvpkg."""
     answer = Answer()
     refuse_cross_build(call)
+    wheelhouse = find_wheelhouse(world.source)
+    if wheelhouse:
+        require_unchanged(wheelhouse)
     for spec in read_specs(call, world):
         # What an earlier run handed on must not outlive a failure of this one.
         shutil.rmtree(world.source / STATE / spec.package, ignore_errors=True)
         require_build_depends(spec, world.run, world.environ)
-        interpreter = find_interpreter(spec.python, spec.requires_python, world.run, world.environ)
+        interpreter = choose_interpreter(spec, world.run, world.environ)
+        if wheelhouse:
+            require_fresh(spec, wheelhouse, interpreter.minor, host_architecture(world.run))
+            spec = take_from(spec, wheelhouse)
         installer = find_installer(spec, world.run, world.environ)
         export_locks(spec, interpreter, installer, world.run, world.environ)
         plan = make_plan(spec, interpreter, call.roots[spec.package])
+        warn_of_mixed_indexes(plan, installer, world.environ)
         with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
             populated = populate(plan, installer, world.run, world.environ)
         with step(f"{plan.prefix}: relocated") as details:
@@ -124,14 +132,15 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             tree = Tree.from_dir(plan.package_root)
             ask = partial(System.read, world.run)
             spec = plan.spec
-            urls = (spec.index_url, *spec.extra_index_url, *spec.find_links)
+            texts = [spec.index_url, *spec.extra_index_url, *spec.find_links]
+            texts += [f.read_text("utf-8", "replace") for f in plan.requirements.files if f.is_file()]
             evidence = gather(
                 tree,
                 plan.inside,
                 build_paths(plan, state),
                 ask,
                 clashes=state.clashes,
-                secrets=known_secrets(world.environ, urls),
+                secrets=known_secrets(world.environ, texts),
             )
             smoke = Smoke.load(plan.state / "smoke.json")
             evidence = evidence.with_run(smoke, partial(read_owners, world.run))
@@ -146,10 +155,9 @@ def gate(call: Call, world: World) -> dict[str, Report]:
 def read_specs(call: Call, world: World) -> list[Spec]:
     """Return the specs of those called packages that get an environment."""
     configuration = read_configuration(world.source)
-    control = read_control(world.source / "debian" / "control")
-    selected = select_packages(configuration, [p.name for p in control.packages])
+    packages = read_control(world.source / "debian" / "control").packages
     variables, options = read_variables(world.environ), read_options(call.options)
-    return [configuration.spec(name, variables, options) for name in selected if name in call.packages]
+    return make_specs(configuration, packages, call.packages, variables, options)
 
 
 def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
@@ -180,9 +188,9 @@ def inventory(plan: Plan, state: State, needs: Needs) -> Environment:
 def read_subject(package: Package, world: World) -> Subject:
     """Return the binary package that is built, with the version of debian/changelog."""
     version = world.run(["dpkg-parsechangelog", "-SVersion"], cwd=world.source).stdout.strip()
-    host = world.run(["dpkg-architecture", "-qDEB_HOST_ARCH"]).stdout.strip()
     # "any" or a list in debian/control is one architecture in the package.
-    return Subject(name=package.name, version=version, architecture="all" if package.is_arch_all else host)
+    architecture = "all" if package.is_arch_all else host_architecture(world.run)
+    return Subject(name=package.name, version=version, architecture=architecture)
 
 
 def build_paths(plan: Plan, state: State) -> tuple[bytes, ...]:

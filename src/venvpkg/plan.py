@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from venvpkg.errors import VenvpkgError
-from venvpkg.interpreter import Interpreter
+from venvpkg.interpreter import Interpreter, find_interpreter
 from venvpkg.locks import (
     Requirements,
     find_requirements,
@@ -16,7 +16,9 @@ from venvpkg.locks import (
     read_requirements,
     resolve_groups,
 )
+from venvpkg.process import Runner
 from venvpkg.spec import Spec
+from venvpkg.versions import read_wishes
 
 STATE = PurePosixPath("debian/.debhelper/venvpkg")
 
@@ -117,6 +119,16 @@ def requirement_files(spec: Spec) -> tuple[Path, ...]:
     return next((f for f in map(find_requirements, places) if f), ())
 
 
+def choose_interpreter(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Interpreter:
+    """Return the Python for an environment, after every file of the project that has a say in it.
+
+    Raises:
+        VenvpkgError: what :func:`venvpkg.interpreter.find_interpreter` raises.
+    """
+    wishes = read_wishes(spec.source, spec.project, requirement_files(spec))
+    return find_interpreter(spec.python, spec.requires_python, run, environ, wishes)
+
+
 def exported_file(spec: Spec, file: Path) -> Path:
     """Return where the requirements are that a lock was turned into."""
     # Files in different folders may have the same name.
@@ -193,6 +205,20 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
         settings=project_settings or None,
     )
     apart = hashes or bool(project_settings)
+    files, lines = requirements.files, ()
+    if requirements.mixed and spec.require_hashes is None:
+        # pip refuses hashes on some lines alone, so what has one is there before the rest is asked for.
+        options = [o for o in requirements.options if not o.startswith("-c ")]
+        hashed = [quote_hashes(pin) for pin in requirements.pins if pin.hashes]
+        steps.append(
+            Install(
+                title="the requirements with hashes",
+                lines=(*options, *hashed),
+                dependencies=False,
+                hashes=True,
+            )
+        )
+        files, lines = (), (*requirements.options, *(pin.line for pin in requirements.pins))
     # A group has no hashes, and must not take them from the requirements.
     grouped = hashes and bool(groups)
     if requirements.files or groups or not apart:
@@ -201,8 +227,8 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
                 title="the requirements"
                 if apart or spec.project is None
                 else "the project and its requirements",
-                files=requirements.files,
-                lines=() if grouped else groups,
+                files=files,
+                lines=lines if grouped else (*lines, *groups),
                 constraints=constraints,
                 project=spec.project is not None and not apart,
                 hashes=hashes,

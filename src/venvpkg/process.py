@@ -8,18 +8,20 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
 
+from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
 
 KEPT_LINES = 400
 SHOWN_LINES = 25
-# Up to the last @ before the path, for a password may hold one.
-SECRET = re.compile(r"(?<=://)[^/\s]+@")
+# Up to the last @ before the path, for a password may hold one; the second is one with a slash in it, which
+# no port has.
+SECRET = re.compile(r"(?<=://)(?:[^/\s]+@|[^\s/:@]*:(?!\d*(?:[/?#\s]|$))[^\s@]*/\S*@)")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Result:
     stdout: str
     """Standard output, decoded as UTF-8 with replacement."""
     lines: tuple[str, ...]
-    """The last lines of standard error, 400 at most, without credentials of URLs."""
+    """The last lines of standard error, 400 at most, without credentials."""
 
     @property
     def tail(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class Shell:
         """Run ``argv`` as :class:`Runner` says."""
         words = [str(word) for word in argv]
         if self.verbose:
-            print(f"\t{shlex.join(words)}", file=sys.stderr, flush=True)
+            print(f"\t{redact(shlex.join(words))}", file=sys.stderr, flush=True)
         try:
             child = subprocess.Popen(
                 words,
@@ -103,24 +105,27 @@ class Shell:
                 causes=[str(error)],
                 hint=f"Install the package that holds {words[0]}, or check its permissions.",
             ) from error
-        result = self._finish(child, stdin)
+        result = self._finish(child, stdin, current_environment() if env is None else env)
         if check and result.returncode != 0:
             raise CommandFailedError(
                 code="command-failed",
                 message=f"{Path(words[0]).name} ended with {describe_status(result.returncode)}.",
-                causes=[*result.tail] or [f"It ran: {shlex.join(words)}"],
+                causes=[*result.tail] or [f"It ran: {redact(shlex.join(words))}"],
                 lines=result.lines,
             )
         return result
 
-    def _finish(self, child: "subprocess.Popen[bytes]", stdin: str) -> Result:
+    def _finish(self, child: "subprocess.Popen[bytes]", stdin: str, env: Mapping[str, str]) -> Result:
         lines: deque[str] = deque(maxlen=KEPT_LINES)
         assert child.stdin and child.stdout and child.stderr
 
         # Standard error is drained by a thread, so that neither pipe can fill up and stop the child.
         def follow(stream: IO[bytes]) -> None:
+            secrets: tuple[bytes, ...] | None = None
             for raw in stream:
-                line = redact(raw.decode("utf-8", "replace").rstrip("\n"))
+                # What a command was given it may say, without a URL around it.
+                secrets = known_secrets(env) if secrets is None else secrets
+                line = redact(raw.decode("utf-8", "replace").rstrip("\n"), secrets)
                 lines.append(line)
                 if self.verbose:
                     print(line, file=sys.stderr, flush=True)
@@ -154,7 +159,7 @@ def stream(argv: Sequence[str | Path]) -> Iterator[BinaryIO]:
         finished = True
     finally:
         child.stdout.close()
-        said = child.stderr.read().decode("utf-8", "replace").splitlines()
+        said = redact(child.stderr.read().decode("utf-8", "replace")).splitlines()
         child.stderr.close()
         status = child.wait()
     if finished and status != 0:
@@ -172,8 +177,10 @@ def _feed(stream: IO[bytes], text: str) -> None:
         stream.write(text.encode("utf-8", "surrogateescape"))
 
 
-def redact(text: str) -> str:
-    """Return text without the credentials of the URLs in it."""
+def redact(text: str, secrets: Iterable[bytes] = ()) -> str:
+    """Return text without the credentials of the URLs in it, and without the secrets that are given."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret.decode("utf-8", "replace"), "***")
     return SECRET.sub("***@", text)
 
 

@@ -22,7 +22,7 @@ LATER = {
     "interpreter": ("bundled", "A bundled interpreter"),
     "layers": (True, "Layers"),
 }
-LATER_LISTS = ("bundle-keep", "build-constraints")
+LATER_LISTS = ("bundle-keep",)
 PRUNE_PRESETS = ("tests", "headers", "static", "stubs", "docs", "locales")
 
 
@@ -65,6 +65,7 @@ class Spec:
     no_binary: tuple[str, ...] = ()
     only_binary: tuple[str, ...] = ()
     build_isolation: bool = True
+    build_constraints: tuple[str, ...] = ()
     config_settings: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     build_depends: tuple[str, ...] = ()
     build_depends_of: tuple[str, ...] = ()

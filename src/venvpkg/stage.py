@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from venvpkg.distributions import read_distributions
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import export_project, find_project, version_fallback
-from venvpkg.installers import Installer, Request, explain_failure
+from venvpkg.failures import explain_failure
+from venvpkg.installers import Installer, Request
 from venvpkg.plan import Install, Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.relocate import Edit
@@ -44,7 +45,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
 
     Raises:
         VenvpkgError: ``venv-failed``, ``environment-overwritten``, and what
-            :func:`venvpkg.installers.explain_failure` tells apart.
+            :func:`venvpkg.failures.explain_failure` tells apart.
     """
     shutil.rmtree(plan.workshop.parent, ignore_errors=True)
     plan.workshop.parent.mkdir(parents=True)
@@ -52,7 +53,8 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
     made = _identity(plan)
     project = ""
     with scratch_folder() as scratch:
-        caches = cache_folders(environ, scratch)
+        constraints = [plan.spec.source / name for name in plan.spec.build_constraints]
+        caches = cache_folders(environ, scratch, constraints)
         wrap_compilers(scratch / "compilers", (scratch, *caches.values()), environ)
         env = {name: str(folder) for name, folder in caches.items()}
         env |= {"TMPDIR": str(scratch), "PATH": f"{scratch / 'compilers'}:{environ.get('PATH', '')}"}
@@ -60,7 +62,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
             export_project(plan, scratch / "source")
             env |= version_fallback(plan, environ, scratch / "source")
         for number, install in enumerate(plan.installs):
-            request = _request(plan, install, scratch, number)
+            request = make_request(plan, install, scratch, number)
             settings = installer.environment(plan.spec, install, environ) | env
             fetch, command = installer.fetch(plan.spec, request), installer.command(plan.spec, request)
             try:
@@ -70,7 +72,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
                     command = installer.command(plan.spec, replace(request, archives=archives))
                 run(command, env=settings, cwd=plan.spec.source)
             except VenvpkgError as error:
-                raise explain_failure(error, installer, install) from error
+                raise explain_failure(error, installer.title, install) from error
         tree = Tree.from_dir(plan.workshop)
         require_identity(plan, tree, made)
         if plan.spec.project is not None:
@@ -187,7 +189,8 @@ def remove(folder: Path) -> None:
     folder.rmdir()
 
 
-def _request(plan: Plan, install: Install, scratch: Path, number: int) -> Request:
+def make_request(plan: Plan, install: Install, scratch: Path, number: int) -> Request:
+    """Write the files that an install needs into ``scratch``; the project is exported there already."""
     files = list(install.files)
     if install.lines:
         own = scratch / f"requirements-{number}.txt"

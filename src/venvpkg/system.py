@@ -140,3 +140,8 @@ def read_owners(run: Runner, paths: Iterable[str]) -> dict[str, str]:
             if not who.startswith(("diversion by", "local diversion")):
                 owners.setdefault(path, who.split(",")[0].split(":")[0])
     return owners
+
+
+def host_architecture(run: Runner) -> str:
+    """Return Debian's name of the architecture that packages are built for."""
+    return run(["dpkg-architecture", "-qDEB_HOST_ARCH"]).stdout.strip()

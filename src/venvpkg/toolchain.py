@@ -55,13 +55,17 @@ def wrap_compilers(folder: Path, roots: Iterable[Path], environ: Mapping[str, st
             path.chmod(0o755)
 
 
-def cache_folders(environ: Mapping[str, str], scratch: Path) -> dict[str, Path]:
+def cache_folders(
+    environ: Mapping[str, str], scratch: Path, constraints: Iterable[Path] = ()
+) -> dict[str, Path]:
     """Return where uv and pip keep what they fetch and build, by the variable that says so.
 
     Wheels that they compile are kept under the source's name alone. So that none comes from a build with
-    other flags, every set of flags has a folder of its own inside the user's cache.
+    other flags, or with other build requirements, every set of flags and of ``constraints`` for these has a
+    folder of its own inside the user's cache.
     """
     flags = [f"{name}={PLACES.sub('', environ[name]).split()}" for name in FLAGS if name in environ]
+    flags += [file.read_text("utf-8", "surrogateescape") for file in constraints if file.is_file()]
     key = hashlib.sha256("\n".join(flags).encode(errors="surrogateescape")).hexdigest()[:12]
     home = environ.get("HOME")
     base = Path(environ.get("XDG_CACHE_HOME") or (Path(home) / ".cache" if home else "/nonexistent"))
