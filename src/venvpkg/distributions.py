@@ -73,6 +73,17 @@ class Distribution:
                     found.add(canonicalize_name(requirement.name))
         return frozenset(found)
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """Return the normalized names of what an extra alone brings."""
+        found = set()
+        for text in self.requires:
+            with suppress(ValueError, RecursionError):
+                requirement = Requirement(text)
+                if requirement.marker and "extra" in str(requirement.marker):
+                    found.add(canonicalize_name(requirement.name))
+        return frozenset(found)
+
     def modules(self) -> tuple[str, ...]:
         """Return the names of the top-level modules that it brings, from RECORD."""
         site = self.folder.parent

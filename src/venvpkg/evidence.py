@@ -1,6 +1,7 @@
 """Collects, in one walk over a package, everything that the checks look at."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -334,7 +335,13 @@ def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:
     found: dict[bytes, None] = {}
     bytecode = [e for e in tree.files() if e.path.suffix == ".pyc" and e.path.is_relative_to(inside)][:20]
     scripts = [e for e in tree.files() if e.path.parent == inside / "bin"]
-    for entry in (*scripts, *bytecode):
+    for entry in bytecode:
+        # The module's own path: any other string may be of the place where a wheel was compiled.
+        module = entry.path.parent.parent / f"{entry.path.name.split('.')[0]}.py"
+        own_path = re.escape(b"/" + os.fsencode(module.relative_to(inside)))
+        for match in re.finditer(rb"(/[^\0\n\"']{1,400}?)" + own_path, entry.load()):
+            found[match[1]] = None
+    for entry in scripts:
         for match in MODULE_PATH.finditer(entry.load()):
             found[match[1]] = None
         for match in re.finditer(rb"(/[^\0\n\"']{1,400}?)/bin/python[\d.]*[\"'\s]", entry.head(HEAD)):

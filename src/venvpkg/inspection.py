@@ -169,6 +169,7 @@ def try_out(
         prefix=prefix,
         modules=modules,
         commands=commands,
+        optional={d.name: d.optional for d in evidence.distributions if d.name != evidence.project},
         top=run.top if isinstance(run, CleanRoot) else Path("/"),
     )
     try:

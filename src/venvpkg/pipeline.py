@@ -16,6 +16,7 @@ from venvpkg.depends import Needs, compute
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
+from venvpkg.indexes import require_no_credentials
 from venvpkg.installers import find_installer, warn_of_mixed_indexes
 from venvpkg.interpreter import find_interpreter
 from venvpkg.lockfiles import export_locks
@@ -53,12 +54,15 @@ def build(call: Call, world: World) -> Answer:
     """Make the environments of the called packages: dh_venvpkg."""
     answer = Answer()
     refuse_cross_build(call)
+    require_no_credentials(word for words in call.options.values() for word in words)
+    specs = read_specs(call, world)
+    for package in call.packages:
+        # What an earlier run handed on must not outlive a failure of this one, nor a table that is gone.
+        shutil.rmtree(world.source / STATE / package, ignore_errors=True)
     wheelhouse = find_wheelhouse(world.source)
     if wheelhouse:
         require_unchanged(wheelhouse)
-    for spec in read_specs(call, world):
-        # What an earlier run handed on must not outlive a failure of this one.
-        shutil.rmtree(world.source / STATE / spec.package, ignore_errors=True)
+    for spec in specs:
         require_build_depends(spec, world.run, world.environ)
         interpreter = choose_interpreter(spec, world.run, world.environ)
         if wheelhouse:
@@ -107,7 +111,9 @@ def settle(call: Call, world: World) -> Answer:
             smoke = run_smoke(trial, world.run, world.environ)
             details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
         (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
-        require_passed(smoke, plan.spec.accept)
+        for text in smoke.unused:
+            note(f"not needed without an extra: {text}")
+        require_passed(smoke, plan.spec.accept, world.run)
         with step(f"{plan.prefix}: depends") as details:
             needs = compute(plan, tree, distributions, smoke, state.project, world.run)
             details += needs.describe()

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, Protocol, cast
 from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
 
-KEPT_LINES = 400
+KEPT_LINES = 4000
 SHOWN_LINES = 25
 # Up to the last @ before the path, for a password may hold one; the second is one with a slash in it, which
 # no port has.
@@ -41,7 +41,7 @@ class Result:
     stdout: str
     """Standard output, decoded as UTF-8 with replacement."""
     lines: tuple[str, ...]
-    """The last lines of standard error, 400 at most, without credentials."""
+    """The last lines of standard error, 4000 at most, without credentials."""
 
     @property
     def tail(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class Missing:
 
 
 Link = Bundled | External | Missing
+GLIB = ("libglib-2.0", "libgobject-2.0", "libgio-2.0", "libgmodule-2.0", "libgthread-2.0")
 
 
 def read_elves(tree: Tree) -> dict[PurePosixPath, Elf]:
@@ -204,11 +205,14 @@ def name_packages(soname: str, run: Runner) -> list[str]:
     # Policy 8.1: libfoo.so.1 is in libfoo1, libfoo2.so.1 in libfoo2-1; a t64 was added in 2024.
     found = re.fullmatch(r"(lib.+?)(?:-([\d.]+))?\.so\.?([\d.]*)", soname)
     if found and shutil.which("apt-cache"):
-        stem = found[1].lower().replace("_", "-")
-        version = found[3] or found[2] or ""
-        guess = f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"
-        known = run(["apt-cache", "pkgnames", guess], check=False).stdout.split()
-        likely = [name for name in (guess, f"{guess}t64") if name in known]
+        stem, inner, outer = found[1].lower().replace("_", "-"), found[2] or "", found[3] or ""
+        version = outer or inner
+        guesses = [f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"]
+        guesses += [f"{stem}-{inner}-{outer}"] if inner and outer else []
+        # One source package's libraries are in one package under its name.
+        guesses += ["libglib2.0-0"] if f"{stem}-{inner}" in GLIB else []
+        known = [n for g in guesses for n in run(["apt-cache", "pkgnames", g], check=False).stdout.split()]
+        likely = [name for guess in guesses for name in (guess, f"{guess}t64") if name in known]
         if likely:
             return likely
     if not shutil.which("apt-file"):

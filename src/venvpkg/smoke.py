@@ -1,14 +1,17 @@
 """Runs an environment; failures and mapped libraries as a value."""
 
 import json
+import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
+
+from packaging.utils import canonicalize_name
 
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
@@ -16,6 +19,7 @@ from venvpkg.plan import Plan
 from venvpkg.process import SHOWN_LINES, Runner, describe_status, python_environment, redact
 from venvpkg.report import Accepted, Finding
 from venvpkg.scratch import scratch_folder
+from venvpkg.shlibs import name_packages
 
 # Folders that lie beside a distribution's real modules by accident, and want their own requirements.
 INCIDENTAL = frozenset(
@@ -66,6 +70,8 @@ class Smoke:
     """Shared libraries that the process had mapped, absolute paths."""
     modules: Mapping[str, str] = field(default_factory=dict)
     """Modules that were loaded: name to file, absolute."""
+    unused: tuple[str, ...] = ()
+    """What could not be imported and need not be, with the reason."""
 
     def to_json(self) -> str:
         """Return the run as JSON, for the later steps."""
@@ -83,6 +89,7 @@ class Smoke:
             failures=tuple(Failure(**f) for f in values["failures"]),
             mapped=tuple(values["mapped"]),
             modules=values["modules"],
+            unused=tuple(values["unused"]),
         )
 
 
@@ -97,6 +104,8 @@ class Trial:
     modules: Mapping[str, str]
     """Modules to import, each with the distribution that it is of."""
     commands: tuple[str, ...] = ()
+    optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By distribution, what only its extras bring; a module that wants it is for whoever has the extra."""
     top: Path = Path("/")
     """What a process has for the root of the file system: that of this machine, or of a clean root."""
 
@@ -129,18 +138,30 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
         env["PATH"] = f"{trial.folder / 'bin'}:{environ.get('PATH', '')}"
         (folder / PROGRAM).write_bytes((files("venvpkg") / "inside" / PROGRAM).read_bytes())
         failures, mapped, modules = import_all(trial, run, env, place)
+        unused = {name for name, text in failures.items() if is_for_an_extra(trial, name, text, failures)}
         failed = [
             Failure(what=f"import {name}", message=text, distribution=trial.modules[name])
             for name, text in failures.items()
+            if name not in unused
         ]
         failed += [f for f in (run_command(trial, text, run, env, place) for text in trial.commands) if f]
     return Smoke(
-        imported=tuple(trial.modules),
+        imported=tuple(name for name in trial.modules if name not in unused),
         commands=trial.commands,
         failures=tuple(failed),
         mapped=tuple(trial.finally_at(path) for path in mapped),
         modules={name: trial.finally_at(path) for name, path in modules.items()},
+        unused=tuple(f"{name} (of {trial.modules[name]}): {failures[name]}" for name in sorted(unused)),
     )
+
+
+def is_for_an_extra(trial: Trial, name: str, text: str, failures: Container[str]) -> bool:
+    """Tell whether a module wants what an extra brings, while another one of its distribution works."""
+    missing = re.match(r"ModuleNotFoundError: No module named '(\w+)", text)
+    distribution = trial.modules[name]
+    wanted = missing and canonicalize_name(missing[1]) in trial.optional.get(distribution, ())
+    others = (n for n, d in trial.modules.items() if d == distribution and n not in failures)
+    return bool(wanted) and any(others)
 
 
 def plan_trial(
@@ -164,6 +185,7 @@ def plan_trial(
         prefix=plan.prefix,
         modules=wanted_modules(distributions, direct, project),
         commands=() if skipped else plan.spec.smoke,
+        optional={d.name: d.optional for d in distributions if d.name != project},
     )
 
 
@@ -196,8 +218,8 @@ def smoke_findings(smoke: Smoke) -> Iterator[Finding]:
         )
 
 
-def require_passed(smoke: Smoke, accepted: Sequence[Accepted]) -> None:
-    """Make sure that nothing failed but what is accepted.
+def require_passed(smoke: Smoke, accepted: Sequence[Accepted], run: Runner) -> None:
+    """Make sure that nothing failed but what is accepted; ``run`` asks apt for missing libraries.
 
     Raises:
         VenvpkgError: ``smoke-failed``.
@@ -205,20 +227,36 @@ def require_passed(smoke: Smoke, accepted: Sequence[Accepted]) -> None:
     pairs = zip(smoke.failures, smoke_findings(smoke), strict=True)
     left = [(f, finding) for f, finding in pairs if not any(a.covers(finding) for a in accepted)]
     if left:
+        sonames = dict.fromkeys(name for f, _ in left for name in missing_libraries(f.message))
+        packages = dict.fromkeys(name for soname in sonames for name in name_packages(soname, run)[:1])
         raise VenvpkgError(
             code="smoke-failed",
             message="The staged environment does not work.",
             causes=[finding.message for _, finding in left],
-            hint=_hint([failure for failure, _ in left]),
+            hint=_hint([failure for failure, _ in left], tuple(packages)),
         )
 
 
-def _hint(failures: Sequence[Failure]) -> str:
+def missing_libraries(message: str) -> list[str]:
+    """Return the sonames that the linker, ctypes or cffi said could not be loaded."""
+    found = re.findall(r"(\S+?\.so[.\d]*): cannot open shared object file", message)
+    # cffi is often given the name that a library has on another system, as in libgobject-2.0-0.
+    tried = [name for name in re.findall(r"cannot load library '([^']+)'", message) if ".so" not in name]
+    found += [re.sub(r"-(\d+)$", r".so.\1", name) for name in tried]
+    return [PurePosixPath(name).name for name in found]
+
+
+def _hint(failures: Sequence[Failure], packages: tuple[str, ...] = ()) -> str:
     text = " ".join(f.message for f in failures)
     for module, package in SPLIT_HINTS.items():
         if module in text:
-            return f'{module} is in {package}: build-depends = ["{package}"], and {package} in Build-Depends.'
-    if "cannot open shared object file" in text:
+            packages = (package,)
+    if packages:
+        return (
+            f"apt-get install {' '.join(packages)}\n"
+            f"For every build: build-depends = {json.dumps(list(packages))}, and the same in Build-Depends."
+        )
+    if missing_libraries(text):
         return "Add the Debian package that has the library to build-depends and to Build-Depends."
     return (
         "Is a requirement missing? For what is broken and never used:\n"

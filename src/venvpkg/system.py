@@ -121,11 +121,14 @@ def clause_names(relations: str) -> tuple[tuple[str, ...], ...]:
 
 
 def read_sonames(run: Runner) -> dict[str, str]:
-    """Return the dynamic linker's cache, soname to path."""
+    """Return what the dynamic linker finds, soname or name of a file to path."""
     ldconfig = next((p for p in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if Path(p).exists()), "ldconfig")
     found: dict[str, str] = {}
     for soname, _flags, path in LDCONFIG_LINE.findall(run([ldconfig, "-p"], check=False).stdout):
         found.setdefault(soname, path)
+    # Some objects need a library by its file's own name, which the linker finds in its folders as well.
+    for path in list(found.values()):
+        found.setdefault(Path(os.path.realpath(path)).name, path)
     return found
 
 

@@ -173,22 +173,30 @@ def check_v009(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _tail(path: PurePosixPath) -> str:
+    parts = path.parts
+    return "/".join(parts[parts.index("site-packages") + 1 :] if "site-packages" in parts else parts)
+
+
 def check_v010(evidence: Evidence) -> Iterator[Finding]:
     """Find ELF files for another architecture, or any in a package for all of them."""
     architecture = evidence.control.get("Architecture", "")
     for path, elf in evidence.elves.items():
         if architecture == "all":
             wrong = "is machine code, in a package that is Architecture: all"
+            hint = "Use Architecture: any in debian/control."
         elif architecture in MACHINES and (elf.machine, elf.bits) != MACHINES[architecture]:
             machine = f"{elf.machine.removeprefix('EM_')}, {elf.bits} bits"
             wrong = f"is for {machine}, in a package for {architecture}"
+            # A glob of the key prune is relative to the prefix.
+            hint = f'Build on each architecture; if it is never used here: prune = ["*/{_tail(path)}"]'
         else:
             continue
         yield Finding(
             code="V010",
             path=str(evidence.inside / path),
             message=wrong,
-            hint="Use Architecture: any, and build on each; prune what is for another machine.",
+            hint=hint,
         )
 
 

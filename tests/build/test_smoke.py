@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import wheels
 from builds import Case, fail
 
 MakeCase = Callable[..., Case]
@@ -198,3 +200,23 @@ def test_module_may_have_the_name_of_the_program_that_imports_it(make: MakeCase)
     case = make(name="smoke", files={"smoke/__init__.py": "raise LookupError('mine')\n"})
     case.build()
     assert fail(case, "settle").causes == ["import smoke (of smoke): LookupError: mine"]
+
+
+def test_module_for_an_extra_need_not_import(make: MakeCase, tmp_path: Path) -> None:
+    """What wants a distribution that only an extra brings is noted, where the rest of its own works."""
+    files = {"wren_more/__init__.py": "", "wren_driver/__init__.py": "import wren_manager\n"}
+    wheels.write_wheel(tmp_path / "more", "wren-more", files=files, extras={"all": ["wren-manager"]})
+    case = make(f'find-links = ["{tmp_path / "more"}"]\nno-index = true', offline=False)
+    (case.source / "requirements.txt").write_text("wren-more\n")
+    case.finish()
+    assert case.manifest()["imported"] == ["demo", "wren_more"]
+    assert case.gate() == ()
+
+
+def test_library_that_is_not_there_is_named_with_its_package(make: MakeCase) -> None:
+    """Whoever loads it: the linker, ctypes, or cffi with another system's name for it."""
+    said = "cannot load library 'libgobject-2.0-0', libpq.so.5: cannot open shared object file"
+    case = make(files=with_init(f'raise OSError("{said}")\n'))
+    case.build()
+    hint = fail(case, "settle").hint
+    assert 'build-depends = ["libpq5", "libglib2.0-0' in hint

@@ -257,3 +257,11 @@ def test_the_linkers_cache_has_files(machine: System) -> None:
 def test_names_in_a_field_that_dpkg_wrote(written: str, names: tuple[tuple[str, ...], ...]) -> None:
     """The fast reader agrees with the thorough one's idea."""
     assert clause_names(written) == names
+
+
+def test_a_library_is_known_by_its_files_name_too() -> None:
+    """Some objects need libgomp.so.1.0.0, which the linker finds in its folders."""
+    sonames = read_sonames(Shell())
+    real = Path(sonames["libstdc++.so.6"]).resolve().name
+    assert real != "libstdc++.so.6"
+    assert sonames[real] == sonames["libstdc++.so.6"]

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from objects import Objects
-from venvpkg.evidence import Evidence, gather
+from venvpkg.evidence import Evidence, find_build_paths, gather
 from venvpkg.relocate import record_hash
 from venvpkg.smoke import Smoke
 from venvpkg.system import Installed, System
@@ -276,6 +276,26 @@ def test_v010_finds_machine_code_in_a_package_for_all(objects: Objects) -> None:
         assert [
             code for code, _ in found(package({name: objects["program"], "DEBIAN/control": control}))
         ] == codes
+
+
+def test_v010_says_what_to_leave_out(objects: Objects) -> None:
+    """As a glob of the key prune; machine code in a package for all is another matter."""
+    name = f"{SITE}/app/arm/x.so"
+    for architecture, said in (("all", "Architecture: any"), ("s390x", 'prune = ["*/app/arm/x.so"]')):
+        control = CONTROL + f"Architecture: {architecture}\n".encode()
+        report = verify(look(package({name: objects["program"], "DEBIAN/control": control})))
+        assert said in next(f.hint for f in report.findings if f.code == "V010")
+
+
+def test_bytecode_that_holds_another_path_is_no_build_path() -> None:
+    """A wheel's module may say where it was compiled, as numpy's does; only its own path is the prefix."""
+    name = f"{SITE}/app/__pycache__/there.cpython-311.pyc"
+    place = b"/opt/_internal/cpython-3.11.14"
+    other = place + b"/lib/python3.11/site-packages/scipy_openblas64/include"
+    own = b"/opt/venvs/app/lib/python3.11/site-packages/app/there.py"
+    assert find_build_paths(package({name: b"\0" + own + b"\0" + other + b"\0"}), INSIDE) == ()
+    built = place + b"/lib/python3.11/site-packages/app/there.py"
+    assert find_build_paths(package({name: b"\0" + built + b"\0"}), INSIDE) == (place,)
 
 
 @pytest.mark.parametrize(
