@@ -46,7 +46,14 @@ class Missing:
 
 
 Link = Bundled | External | Missing
-GLIB = ("libglib-2.0", "libgobject-2.0", "libgio-2.0", "libgmodule-2.0", "libgthread-2.0")
+# Libraries in packages that their names do not suggest.
+OTHERWISE = {
+    **{f"lib{name}-2.0.so.0": "libglib2.0-0" for name in ("glib", "gobject", "gio", "gmodule", "gthread")},
+    **{f"libbrotli{name}.so.1": "libbrotli1" for name in ("common", "dec", "enc")},
+    **{f"lib{name}3.so": "libnss3" for name in ("smime", "nss", "nssutil", "ssl")},
+    "libgdk-3.so.0": "libgtk-3-0",
+    "libharfbuzz.so.0": "libharfbuzz0b",
+}
 
 
 def read_elves(tree: Tree) -> dict[PurePosixPath, Elf]:
@@ -208,9 +215,8 @@ def name_packages(soname: str, run: Runner) -> list[str]:
         stem, inner, outer = found[1].lower().replace("_", "-"), found[2] or "", found[3] or ""
         version = outer or inner
         guesses = [f"{stem}-{version}" if stem[-1].isdigit() and version else f"{stem}{version}"]
-        guesses += [f"{stem}-{inner}-{outer}"] if inner and outer else []
-        # One source package's libraries are in one package under its name.
-        guesses += ["libglib2.0-0"] if f"{stem}-{inner}" in GLIB else []
+        guesses += [f"{stem}-{inner}-{outer}", f"{stem}{inner}-{outer}"] if inner and outer else []
+        guesses += [OTHERWISE[soname]] if soname in OTHERWISE else []
         known = [n for g in guesses for n in run(["apt-cache", "pkgnames", g], check=False).stdout.split()]
         likely = [name for guess in guesses for name in (guess, f"{guess}t64") if name in known]
         if likely:

@@ -126,9 +126,11 @@ def read_sonames(run: Runner) -> dict[str, str]:
     found: dict[str, str] = {}
     for soname, _flags, path in LDCONFIG_LINE.findall(run([ldconfig, "-p"], check=False).stdout):
         found.setdefault(soname, path)
-    # Some objects need a library by its file's own name, which the linker finds in its folders as well.
-    for path in list(found.values()):
-        found.setdefault(Path(os.path.realpath(path)).name, path)
+    # Some objects need a library by another name that it has in the linker's folders.
+    folders = sorted({str(Path(path).parent) for path in found.values()})
+    if folders:
+        listed = run(["find", "-L", *folders, "-maxdepth", "1", "-type", "f", "-name", "*.so.*"], check=False)
+        found = {Path(path).name: path for path in sorted(listed.stdout.splitlines())} | found
     return found
 
 

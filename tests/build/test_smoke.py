@@ -220,3 +220,9 @@ def test_library_that_is_not_there_is_named_with_its_package(make: MakeCase) -> 
     case.build()
     hint = fail(case, "settle").hint
     assert 'build-depends = ["libpq5", "libglib2.0-0' in hint
+
+
+def test_module_may_import_multiprocessing(make: MakeCase) -> None:
+    """It knows the program that runs by a second name."""
+    case = make(files=with_init("import multiprocessing\n")).finish()
+    assert case.gate() == ()

@@ -55,8 +55,8 @@ def module_files() -> dict[str, str]:
     names: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        # This program is no part of the environment.
-        if isinstance(place, str) and name != "__main__":
+        # This program is no part of the environment; multiprocessing gives it a second name.
+        if isinstance(place, str) and place != __file__:
             names[name] = place
     return names
 
