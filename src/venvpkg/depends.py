@@ -11,6 +11,7 @@ from venvpkg.plan import Plan
 from venvpkg.process import Runner
 from venvpkg.report import Finding
 from venvpkg.shlibs import (
+    External,
     Link,
     Missing,
     explain_missing,
@@ -77,8 +78,11 @@ def compute(
             *libraries.suggests,
         ]
     )
-    for package, path in owners_beyond(outside, known, system).items():
-        notes.append(f"{package} was added to Depends: the smoke run used {path}")
+    # dpkg-shlibdeps has nothing to say of a library that is needed by another name than its soname.
+    reasons = {system.sonames[link.soname]: link.object for link in links if isinstance(link, External)}
+    for package, path in owners_beyond([*outside, *reasons], known, system).items():
+        user = f"{plan.prefix / reasons[path]} needs" if path in reasons else "the smoke run used"
+        notes.append(f"{package} was added to Depends: {user} {path}")
         libraries = Dependencies(
             depends=(*libraries.depends, package),
             recommends=libraries.recommends,

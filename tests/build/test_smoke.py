@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import wheels
-from builds import Case, fail
+from builds import PYTHON, Case, fail
+from venvpkg.process import Shell
+from venvpkg.system import read_sonames
 
 MakeCase = Callable[..., Case]
 
@@ -225,4 +229,19 @@ def test_library_that_is_not_there_is_named_with_its_package(make: MakeCase) -> 
 def test_module_may_import_multiprocessing(make: MakeCase) -> None:
     """It knows the program that runs by a second name."""
     case = make(files=with_init("import multiprocessing\n")).finish()
+    assert case.gate() == ()
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc")
+def test_library_under_its_files_name_is_depended_on(make: MakeCase, tmp_path: Path) -> None:
+    """dpkg-shlibdeps says nothing of libgomp.so.1.0.0, no soname; the linker finds it all the same."""
+    real = Path(read_sonames(Shell())["libgomp.so.1"]).resolve().name
+    stub = tmp_path / real
+    words = ["gcc", "-shared", "-o", str(stub), f"-Wl,-soname,{real}", "-xc", "/dev/null"]
+    subprocess.run(words, check=True, capture_output=True)
+    flags = ["-Wl,--no-as-needed", str(stub)]
+    wheels.write_extension(tmp_path / "more", "wren-name", PYTHON, flags=flags)
+    config = f'find-links = ["{tmp_path / "more"}"]\nno-index = true'
+    case = make(config, offline=False, dependencies=["wren-name"]).finish()
+    assert "libgomp1" in case.depends()
     assert case.gate() == ()
