@@ -33,7 +33,7 @@ TOKEN = re.compile(rb"\b(?P<scheme>https?)://(?P<password>[A-Za-z0-9_-]{20,}):?@
 SETTING = re.compile(r"://(?P<user>[^\s/:@]*)(?::(?P<password>[^\s/]*))?@")
 # One whose password should have been percent-encoded; the number of a port is none.
 UNQUOTED = re.compile(
-    r"://(?P<user>[^\s/:@?#]*):(?!\d*(?:[/?#\s]|$))(?P<password>[^\s/@?#]*[/?#]\S*)@", re.MULTILINE
+    r"://(?P<user>[^\s/:@?#\[]*):(?!\d*(?:[/?#\s]|$))(?P<password>[^\s/@?#]*[/?#]\S*)@", re.MULTILINE
 )
 # A user name of this form is a token, where no password or one that servers take for none is beside it.
 TOKEN_USER = re.compile(r"(?=.*\d)[A-Za-z0-9_.~+=-]{20,}")

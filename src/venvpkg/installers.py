@@ -157,7 +157,8 @@ class Uv:
             default = made.get("UV_DEFAULT_INDEX") or made.get("UV_INDEX_URL") or PYPI
             before, default = put_public_last(made["UV_INDEX"].split(), default)
             made |= {"UV_INDEX": " ".join(before), "UV_DEFAULT_INDEX": default}
-            made.pop("UV_INDEX_URL", None)
+            for name in ("UV_INDEX_URL", *(() if before else ("UV_INDEX",))):
+                made.pop(name, None)
         made["UV_PYTHON_DOWNLOADS"] = "never"
         require_urls({name: value for name, value in made.items() if name.startswith("UV_")})
         return made

@@ -188,7 +188,17 @@ class Fetcher:
         interpreter = choose_interpreter(spec, run, environ)
         installer = find_installer(spec, run, environ)
         export_locks(spec, interpreter, installer, run, environ)
-        tool = tool_environment(TOOL, WANTS, scratch, spec, installer, run, environ, python=interpreter.path)
+        try:
+            tool = tool_environment(
+                TOOL, WANTS, scratch, spec, installer, run, environ, python=interpreter.path
+            )
+        except VenvpkgError as error:
+            raise VenvpkgError(
+                code="vendor-tool-missing",
+                message=f"{' and '.join(WANTS)}, which fetch, could not be installed for themselves.",
+                causes=error.causes,
+                hint="Can the index be reached from here, and does it have them?",
+            ) from error
         # The installer's own arguments are for the one that builds.
         plain = spec if spec.installer == "pip" else replace(spec, installer_args=())
         plan = make_plan(plain, interpreter, spec.source / "debian" / spec.package)
@@ -272,7 +282,9 @@ class Fetcher:
         try:
             self.run(words, env=settings, cwd=self.spec.source)
         except VenvpkgError as error:
-            raise explain_failure(error, self.pip.title, install) from error
+            raise explain_failure(
+                error, self.pip.title, install, self.spec, self.interpreter.minor
+            ) from error
 
     def download(self, choices: Sequence[Choice]) -> list[str]:
         """Fetch chosen distributions, and return the lines of a requirements file that pins them."""

@@ -8,7 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from venvpkg.credentials import find_secrets, known_secrets
+from venvpkg.credentials import (
+    expand_variables,
+    find_secrets,
+    has_credentials,
+    known_secrets,
+    pip_files,
+)
 
 WORD = "s3cr3t-W0rd/of+mine"
 QUOTED = "s3cr3t-W0rd%2Fof%2Bmine"
@@ -172,6 +178,7 @@ def test_file_of_a_like_name_is_none(name: str) -> None:
         (f"amqp://me:{QUOTED}@[::1]:5672/", "amqp://***@[::1]:5672"),
         (f"git+https://user:{TOKEN}@example.org/x.git", "git+https://***@example.org"),
         (f"https://{TOKEN}@example.org/x.git", "https://***@example.org"),
+        (f"https://{TOKEN}:@example.org/x.git", "https://***@example.org"),
         (f"https://user:p:{QUOTED}@example.org", "https://***@example.org"),
     ],
 )
@@ -294,7 +301,9 @@ def test_known_secrets_come_from_urls_of_indexes_and_installers_variables() -> N
     }
     found = known_secrets(environ, [f"https://user:{QUOTED}@example.org", "https://example.org"])
     words = ["first-word", "second-word", TOKEN, "third-word", WORD, QUOTED]
-    assert sorted(found) == sorted(word.encode() for word in words)
+    sent = ["a:first-word", "b:second-word", f"{TOKEN}:", "c:third-word", f"user:{WORD}"]
+    expected = [word.encode() for word in words] + [base64.b64encode(pair.encode()) for pair in sent]
+    assert sorted(found) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -324,14 +333,14 @@ def test_variable_whose_name_says_so_is_a_secret(name: str, length: int, wanted:
 
 def test_short_password_of_a_url_is_left_out() -> None:
     """It would be found in any text; its length is counted in the form that is looked for."""
-    assert known_secrets({}, ["https://user:1234567@example.org"]) == ()
-    assert known_secrets({}, ["https://user:12345678@example.org"]) == (b"12345678",)
-    assert known_secrets({}, ["https://user:123%2F567@example.org"]) == (b"123%2F567",)
+    assert known_secrets({}, ["https://:1234567@example.org"]) == ()
+    assert known_secrets({}, ["https://:12345678@example.org"]) == (b"12345678",)
+    assert known_secrets({}, ["https://:123%2F567@example.org"]) == (b"123%2F567",)
 
 
 def test_secret_is_listed_once() -> None:
     """Wherever it comes from."""
-    url = f"https://user:{TOKEN}@example.org"
+    url = f"https://:{TOKEN}@example.org"
     assert known_secrets({"PIP_INDEX_URL": url, "MY_TOKEN": TOKEN}, [url]) == (TOKEN.encode(),)
 
 
@@ -339,7 +348,7 @@ def test_password_that_is_not_ascii_is_looked_for_as_bytes() -> None:
     """UTF-8, encoded in the URL or not; a byte of a variable that is not UTF-8 stays as it is."""
     for url in ("https://user:pässwörd@example.org", "https://user:p%C3%A4ssw%C3%B6rd@example.org"):
         assert "pässwörd".encode() in known_secrets({}, [url])
-    assert known_secrets({"MY_TOKEN": "\udcff" * 16}, ()) == (b"\xff" * 16,)
+    assert known_secrets({"MY_TOKEN": "\udcff" * 16}, ()) == (b"\xff" * 16, b"%FF" * 16)
 
 
 def test_netrc_in_the_home_folder_is_read(tmp_path: Path) -> None:
@@ -348,7 +357,9 @@ def test_netrc_in_the_home_folder_is_read(tmp_path: Path) -> None:
         "machine example.org login me-myself-and-i password first-word\ndefault login you password 2nd-word\n"
     )
     (tmp_path / ".netrc").write_text(text)
-    assert known_secrets({"HOME": str(tmp_path)}, ()) == (b"first-word", b"2nd-word")
+    found = known_secrets({"HOME": str(tmp_path)}, ())
+    assert {b"first-word", b"2nd-word", base64.b64encode(b"you:2nd-word")} <= set(found)
+    assert b"me-myself-and-i" not in found
 
 
 def test_variable_netrc_names_another_file(tmp_path: Path) -> None:
@@ -356,7 +367,8 @@ def test_variable_netrc_names_another_file(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine a login b password of-the-home\n")
     (tmp_path / "other").write_text("machine a login b password of-the-other\n")
     environ = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "other")}
-    assert known_secrets(environ, ()) == (b"of-the-other",)
+    found = known_secrets(environ, ())
+    assert b"of-the-other" in found and b"of-the-home" not in found
 
 
 @pytest.mark.parametrize(
@@ -380,5 +392,135 @@ def test_netrc_that_is_broken_has_no_secret(data: bytes, tmp_path: Path) -> None
 def test_netrc_that_cannot_be_read_has_no_secret(tmp_path: Path) -> None:
     """A folder of that name, none at all, and no home."""
     (tmp_path / ".netrc").mkdir()
-    for environ in ({"HOME": str(tmp_path)}, {"NETRC": str(tmp_path / "none")}, {"HOME": ""}, {}):
-        assert known_secrets(environ, ()) == ()
+    for environ in ({}, {"NETRC": str(tmp_path / "none")}):
+        assert known_secrets({"HOME": str(tmp_path), **environ}, ()) == ()
+    known_secrets({"HOME": "/nonexistent"}, ())
+    known_secrets({}, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".config/pip/pip.conf", "[global]\nindex-url = https://me:{}@example.org/simple\n"),
+        (".pip/pip.conf", "[install]\nextra-index-url =\n  https://a\n  https://me:{}@example.org/simple\n"),
+        (".config/uv/uv.toml", '[[index]]\nurl = "https://me:{}@example.org/simple"\n'),
+        (
+            ".local/share/uv/credentials/credentials.toml",
+            '[[credential]]\nusername = "me"\npassword = "{}"\n',
+        ),
+        ("_netrc", "machine example.org login me password {}\n"),
+    ],
+)
+def test_files_of_the_installers_are_read(name: str, text: str, tmp_path: Path) -> None:
+    """Wherever they are kept, pip and uv have them for the build."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text.format("of-the-file"))
+    found = known_secrets({"HOME": str(tmp_path)})
+    assert {b"of-the-file", base64.b64encode(b"me:of-the-file")} <= set(found)
+
+
+def test_pip_that_reads_no_file_has_none_of_its_secrets(tmp_path: Path) -> None:
+    """PIP_CONFIG_FILE=/dev/null says so; another file comes last."""
+    (tmp_path / "own").write_text("[global]\nindex-url = https://me:of-the-file@example.org/simple\n")
+    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(tmp_path / "own")}
+    assert pip_files(environ)[-1] == tmp_path / "own"
+    assert b"of-the-file" in known_secrets(environ)
+    assert pip_files({**environ, "PIP_CONFIG_FILE": "/dev/null"}) == ()
+
+
+def test_secret_is_known_in_every_form() -> None:
+    """As written, decoded, percent-encoded, and as HTTP sends it."""
+    password = "p@ss:/w?r#d%!"
+    written = "p%40ss%3a/w?r#d%25!".replace("/", "%2f").replace("?", "%3f").replace("#", "%23")
+    found = known_secrets({"PIP_INDEX_URL": f"https://me:{written}@example.org/simple"})
+    sent = base64.b64encode(f"me:{password}".encode()).decode()
+    assert {written, password, "p%40ss%3A%2Fw%3Fr%23d%25%21", sent} == {form.decode() for form in found}
+
+
+@pytest.mark.parametrize("sign", list("/?#"))
+def test_password_that_was_not_encoded_is_known(sign: str) -> None:
+    """No URL can hold it, which is what an installer then says."""
+    found = known_secrets({"PIP_INDEX_URL": f"https://me:half{sign}word@example.org/simple"})
+    assert f"half{sign}word".encode() in found
+    assert known_secrets({"PIP_INDEX_URL": "https://example.org:8080/a-long-word@example"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        (f"https://{TOKEN}@example.org", TOKEN),
+        (f"https://{TOKEN}:@example.org", TOKEN),
+        (f"https://{TOKEN}:x-oauth-basic@example.org", TOKEN),
+        (f"https://x-access-token-for-nr-1:{TOKEN}@example.org", TOKEN),
+        ("https://continuous-integration@example.org", ""),
+        ("https://first.last.1984%40example.org@example.org", ""),
+        ("https://me@example.org", ""),
+        ("https://me:${TOKEN}@example.org", ""),
+        ("https://me:$SOME_PASSWORD@example.org", ""),
+    ],
+)
+def test_token_stands_on_either_side(url: str, secret: str) -> None:
+    """A user's name is none, and what stands for no password neither."""
+    found = known_secrets({"UV_DEFAULT_INDEX": url})
+    assert (secret.encode() in found) if secret else found == ()
+    assert b"x-oauth-basic" not in found
+
+
+def test_variables_of_an_index_are_secrets() -> None:
+    """An index's password by its name, its user where that is a token; a proxy's password."""
+    environ = {
+        "UV_INDEX_OURS_USERNAME": "build-robot",
+        "UV_INDEX_OURS_PASSWORD": "of-the-index",
+        "UV_INDEX_THEIRS_USERNAME": TOKEN,
+        "https_proxy": "http://me:of-the-proxy@proxy.example.org:3128",
+    }
+    found = known_secrets(environ)
+    sent = base64.b64encode(b"build-robot:of-the-index")
+    assert {b"of-the-index", TOKEN.encode(), b"of-the-proxy", sent} <= set(found)
+    assert b"build-robot" not in found
+
+
+def test_variable_in_a_url_is_known_by_its_value() -> None:
+    """It is what must not be found, whatever the variable is called."""
+    urls = ["https://${ME}:${WORD}@example.org", "--index-url https://me:${OTHER}@example.org\nthing==1\n"]
+    found = known_secrets({"ME": "me", "WORD": "p@ss/word", "OTHER": "other-word"}, urls)
+    assert {b"p@ss/word", b"p%40ss%2Fword", b"other-word"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "value", "expanded"),
+    [
+        ("https://me:${X}@e.org/a", "plain", "https://me:plain@e.org/a"),
+        ("https://me:${X}@e.org/a", "p@ss/w", "https://me:p%40ss%2Fw@e.org/a"),
+        ("https://me:${X}@e.org/a", "p%40ss", "https://me:p%40ss@e.org/a"),
+        ("https://me:${X}@e.org/a", "50%off", "https://me:50%25off@e.org/a"),
+        ("https://${X}@e.org/a", "me:word", "https://me:word@e.org/a"),
+        ("https://e.org/${X}/simple", "a/b", "https://e.org/a/b/simple"),
+        ("https://${X}/simple", "e.org:80", "https://e.org:80/simple"),
+        ("$X and $(X) and ${X", "plain", "$X and $(X) and ${X"),
+    ],
+)
+def test_variable_is_expanded(url: str, value: str, expanded: str) -> None:
+    """Percent-encoded where it could not stand in a URL as it is."""
+    assert expand_variables(url, {"X": value}) == (expanded, ())
+
+
+def test_variable_that_is_not_set_is_told() -> None:
+    """An empty one is none; both are told, and both stay."""
+    url = "https://${A}:${B}@e.org"
+    assert expand_variables(url, {"A": ""}) == (url, ("A", "B"))
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        (f"--index-url=https://me:{QUOTED}@e.org", True),
+        (f"https://{TOKEN}:@e.org", True),
+        ("git+ssh://git@e.org/x", False),
+        ("https://me:${WORD}@e.org", False),
+        ("https://e.org:8080/a@b", False),
+    ],
+)
+def test_credentials_in_a_word_are_seen(text: str, has: bool) -> None:
+    """A template of them is none."""
+    assert has_credentials(text) is has

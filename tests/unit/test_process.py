@@ -27,9 +27,9 @@ def test_output_errors_and_status_are_kept() -> None:
 def test_a_failure_is_an_error_with_the_last_lines() -> None:
     """The first of many lines are left out."""
     with pytest.raises(CommandFailedError) as caught:
-        sh("i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo line $i >&2; done; exit 2")
-    assert (caught.value.code, caught.value.causes[-1]) == ("command-failed", "line 500")
-    assert len(caught.value.causes) < len(caught.value.lines) < 500
+        sh("i=0; while [ $i -lt 5000 ]; do i=$((i+1)); echo line $i >&2; done; exit 2")
+    assert (caught.value.code, caught.value.causes[-1]) == ("command-failed", "line 5000")
+    assert len(caught.value.causes) < len(caught.value.lines) < 5000
     assert "status 2" in caught.value.message
 
 
@@ -105,6 +105,25 @@ def test_credentials_are_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> No
     assert "ss@" not in shown.replace("***@", "")
 
 
+def test_a_secret_without_its_url_is_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Of what the command was given, in its environment or in netrc."""
+    (tmp_path / ".netrc").write_text("machine e.org login me password of-the-netrc\n", encoding="utf-8")
+    env = {"HOME": str(tmp_path), "PIP_INDEX_URL": "https://me:p%40ss%2Fword@e.org/simple"}
+    said = "p@ss/word p%40ss%2Fword of-the-netrc bWU6b2YtdGhlLW5ldHJj of me"
+    with pytest.raises(CommandFailedError) as caught:
+        Shell(verbose=True)([SH, "-c", "cat >&2; exit 1"], stdin=f"{said}\n", env=env)
+    assert list(caught.value.causes) == ["*** *** *** *** of me"]
+    assert capsys.readouterr().err.endswith("\n*** *** *** *** of me\n")
+
+
+def test_credentials_on_a_command_line_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither before it runs, nor where it failed in silence."""
+    with pytest.raises(VenvpkgError) as caught:
+        Shell(verbose=True)([SH, "-c", "exit 1", "--index-url=https://me:word@e.org/"])
+    shown = capsys.readouterr().err + str(caught.value)
+    assert shown.count("--index-url=https://***@e.org/") == 2 and "word" not in shown
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -112,6 +131,9 @@ def test_credentials_are_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> No
         ("https://token@e.org", "https://***@e.org"),
         ("https://u:p@ss@e.org/x", "https://***@e.org/x"),
         ("git+https://u:p@e.org/x and http://a:b@c/", "git+https://***@e.org/x and http://***@c/"),
+        ("https://u:half/word@e.org/x", "https://***@e.org/x"),
+        ("https://u:1/2@e.org/x", "https://u:1/2@e.org/x"),
+        ("https://e.org:8080/a@b", "https://e.org:8080/a@b"),
         ("https://e.org/a@b", "https://e.org/a@b"),
         ("me@e.org", "me@e.org"),
         ("https://e.org b@c", "https://e.org b@c"),
