@@ -159,6 +159,9 @@ class Uv:
             made |= {"UV_INDEX": " ".join(before), "UV_DEFAULT_INDEX": default}
             for name in ("UV_INDEX_URL", *(() if before else ("UV_INDEX",))):
                 made.pop(name, None)
+        if install.project and not install.dependencies and "--no-sources" not in spec.installer_args:
+            # A copy of a workspace's member is in no workspace; what it requires was named before.
+            made.setdefault("UV_NO_SOURCES", "1")
         made["UV_PYTHON_DOWNLOADS"] = "never"
         require_urls({name: value for name, value in made.items() if name.startswith("UV_")})
         return made

@@ -21,6 +21,7 @@ from venvpkg.spec import Spec
 from venvpkg.versions import read_wishes
 
 STATE = PurePosixPath("debian/.debhelper/venvpkg")
+WHEELHOUSE = PurePosixPath("debian/wheelhouse")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,8 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
         tuple(new if new.is_file() else file for file, new in zip(files, exported, strict=True))
     )
     # A lock has the groups, pinned.
-    groups = () if any(map(is_lock, files)) else resolve_groups(spec.dependency_groups, spec.groups)
+    locked = any(is_lock(file) or file.parent == spec.source / WHEELHOUSE for file in files)
+    groups = () if locked else resolve_groups(spec.dependency_groups, spec.groups)
     hashes = requirements.hashed if spec.require_hashes is None else spec.require_hashes
     if hashes and not requirements.hashed:
         raise VenvpkgError(
@@ -171,11 +173,13 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
         package_root=package_root,
         state=spec.source / STATE / spec.package,
         requirements=requirements,
-        installs=tuple(_installs(spec, requirements, groups, hashes)),
+        installs=tuple(_installs(spec, requirements, groups, hashes, locked)),
     )
 
 
-def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], hashes: bool) -> list[Install]:
+def _installs(
+    spec: Spec, requirements: Requirements, groups: tuple[str, ...], hashes: bool, locked: bool
+) -> list[Install]:
     constraints = tuple(spec.source / name for name in spec.constraints)
     steps = []
     if spec.preinstall:
@@ -201,11 +205,12 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
         title="the project",
         project=True,
         constraints=constraints,
-        dependencies=not hashes,
+        dependencies=not (hashes or locked),
         settings=project_settings or None,
     )
-    apart = hashes or bool(project_settings)
-    files, lines = requirements.files, ()
+    # A lock has everything that is wanted, overrides of what others require among it.
+    apart = hashes or locked or bool(project_settings)
+    files, lines = requirements.files, tuple[str, ...]()
     if requirements.mixed and spec.require_hashes is None:
         # pip refuses hashes on some lines alone, so what has one is there before the rest is asked for.
         options = [o for o in requirements.options if not o.startswith("-c ")]
@@ -231,6 +236,7 @@ def _installs(spec: Spec, requirements: Requirements, groups: tuple[str, ...], h
                 lines=lines if grouped else (*lines, *groups),
                 constraints=constraints,
                 project=spec.project is not None and not apart,
+                dependencies=not locked,
                 hashes=hashes,
             )
         )

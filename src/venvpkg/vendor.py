@@ -17,8 +17,7 @@ from venvpkg.export import VERSION_VARIABLES, export_project, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Pip, Request, find_installer
 from venvpkg.interpreter import Interpreter
-from venvpkg.lockfiles import INCLUDE, export_locks, flatten, tool_environment
-from venvpkg.locks import logical_lines
+from venvpkg.lockfiles import export_locks, tool_environment
 from venvpkg.log import step
 from venvpkg.plan import STATE, Install, Plan, choose_interpreter, make_plan
 from venvpkg.process import CommandFailedError, Runner
@@ -309,8 +308,7 @@ class Fetcher:
 
     def options(self) -> list[str]:
         """Return what the requirements files say of indexes and formats."""
-        lines = [line for f in self.plan.requirements.files for _, line in logical_lines(flatten(f))]
-        return [line for line in lines if line.startswith("-") and not INCLUDE.fullmatch(line)]
+        return [option for option in self.plan.requirements.options if not option.startswith("-c ")]
 
     def fetch_lines(self, lines: Sequence[str], install: Install, *, folder: Path | None = None) -> None:
         """Fetch what lines of a requirements file name, with what it requires where ``install`` says so."""

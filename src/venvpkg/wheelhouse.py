@@ -13,10 +13,10 @@ from venvpkg.configuration import read_toml
 from venvpkg.errors import VenvpkgError
 from venvpkg.lockfiles import flatten
 from venvpkg.locks import is_lock
-from venvpkg.plan import requirement_files
+from venvpkg.plan import WHEELHOUSE, requirement_files
 from venvpkg.spec import Spec
 
-FOLDER = Path("debian/wheelhouse")
+FOLDER = Path(WHEELHOUSE)
 SUMS, RECORD = "SHA256SUMS", "wheelhouse.json"
 # What of the configuration decides which archives are wanted.
 KEYS = (
