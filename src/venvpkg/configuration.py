@@ -271,31 +271,31 @@ def require_apart(pairs: Sequence[tuple[Place, Place]]) -> None:
     Raises:
         VenvpkgError: ``prefixes-collide``, also for a prefix inside another; ``commands-collide``.
     """
-    meeting = [
-        (one, other)
-        for one, other in pairs
-        if one.prefix.is_relative_to(other.prefix) or other.prefix.is_relative_to(one.prefix)
-    ]
-    sharing = [(one, other) for one, other in pairs if one.commands & other.commands]
-    for code, found, what, key in (
-        ("prefixes-collide", meeting, "environments", "env-name"),
-        ("commands-collide", sharing, "commands", "expose"),
+    for code, what, key, tell in (
+        ("prefixes-collide", "environments", "env-name", _shared_prefix),
+        ("commands-collide", "commands", "expose", _shared_commands),
     ):
-        if not found:
-            continue
-        one, other = found[0][0].package.name, found[0][1].package.name
-        raise VenvpkgError(
-            code=code,
-            message=f"Packages that can be installed together have their {what} in the same place.",
-            causes=[
-                f"{a.package.name} has {a.prefix}, and {b.package.name} has {b.prefix}."
-                if found is meeting
-                else f"{a.package.name} and {b.package.name} expose {', '.join(sorted(a.commands & b.commands))}."
-                for a, b in found
-            ],
-            hint=f"Set {key} in each one's table, or have debian/control say in the stanza of {other}:\n"
-            f"Conflicts: {one}",
-        )
+        found = [pair for pair in pairs if tell(*pair)]
+        if found:
+            one, other = (place.package.name for place in found[0])
+            raise VenvpkgError(
+                code=code,
+                message=f"Packages that can be installed together have their {what} in the same place.",
+                causes=[tell(*pair) for pair in found],
+                hint=f"Set {key} in the table of each, or let debian/control say in the stanza of {other}:\n"
+                f"Conflicts: {one}",
+            )
+
+
+def _shared_prefix(one: Place, other: Place) -> str:
+    apart = not (one.prefix.is_relative_to(other.prefix) or other.prefix.is_relative_to(one.prefix))
+    sentence = f"{one.package.name} has {one.prefix}, and {other.package.name} has {other.prefix}."
+    return "" if apart else sentence
+
+
+def _shared_commands(one: Place, other: Place) -> str:
+    names = ", ".join(sorted(one.commands & other.commands))
+    return f"{one.package.name} and {other.package.name} expose {names}." if names else ""
 
 
 def excludes(one: Package, other: Package) -> bool:

@@ -10,6 +10,8 @@ import pytest
 
 from venvpkg.configuration import (
     Configuration,
+    excludes,
+    make_specs,
     parse_text,
     read_compression,
     read_configuration,
@@ -17,6 +19,7 @@ from venvpkg.configuration import (
     read_variables,
     select_packages,
 )
+from venvpkg.control import Package
 from venvpkg.errors import VenvpkgError
 from venvpkg.keys import BY_NAME, KEYS, Key
 from venvpkg.report import Accepted
@@ -542,3 +545,45 @@ def test_a_source_without_binary_packages_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VenvpkgError) as caught:
         select_packages(configured(tmp_path), [])
     assert caught.value.code == "packages-unnamed"
+
+
+# --- Environments beside each other
+
+
+@pytest.mark.parametrize(
+    ("fields", "other", "excluded"),
+    [
+        ({"Conflicts": "b"}, {}, True),
+        ({}, {"Conflicts": "x, a"}, True),
+        ({"Conflicts": "app", "Provides": "app"}, {"Provides": "app (= 1)"}, True),
+        ({"Conflicts": "b:any, ,"}, {}, True),
+        ({}, {}, False),
+        ({"Conflicts": "b (<< 2)"}, {}, False),
+        ({"Conflicts": "bb, a"}, {}, False),
+        ({"Breaks": "b", "Replaces": "b"}, {}, False),
+    ],
+)
+def test_packages_exclude_each_other_by_conflicts(
+    fields: dict[str, str], other: dict[str, str], excluded: bool
+) -> None:
+    """Of every version, by name or by what is provided; Breaks leaves files of both in place."""
+    a, b = (
+        Package(name=name, architecture="any", fields=given) for name, given in (("a", fields), ("b", other))
+    )
+    assert excludes(a, b) is excluded
+
+
+def test_values_of_a_package_that_is_not_called_are_not_checked(tmp_path: Path) -> None:
+    """Its prefix counts all the same."""
+    text = '[tool.venvpkg.packages.a1]\n[tool.venvpkg.packages.b1]\ninstall-root = "no/path"\n'
+    packages = [Package(name=name, architecture="any", fields={}) for name in ("a1", "b1", "c1")]
+    found = make_specs(configured(tmp_path, text), packages, ["a1", "c1"], {}, {"extras": ["x"]})
+    assert [(spec.package, spec.extras) for spec in found] == [("a1", ("x",))]
+
+
+def test_range_of_a_project_that_is_not_installed_does_not_bind(tmp_path: Path) -> None:
+    """Its groups can be installed all the same."""
+    text = '[project]\nrequires-python = ">=3.99"\n[dependency-groups]\ng = ["x"]\n'
+    text += "[tool.venvpkg]\nproject = false\n"
+    spec = configured(tmp_path, text).spec("app", {}, {})
+    assert (spec.requires_python, spec.dependency_groups) == ("", {"g": ["x"]})
