@@ -533,9 +533,11 @@ PARTS = st.sampled_from(
     ["a", "b", "..", ".", "", "/", "//", "/a", "a/b", "../..", "a/" * 3000, "../" * 40, "\0"]
 )
 PATHS = st.lists(PARTS, max_size=5).map("/".join)
+# A tree made of names has every folder above them, which takes the square of their depth.
+NAMES = st.lists(PARTS.filter(lambda part: len(part) < 200), max_size=5).map("/".join)
 
 
-@campaign(st.tuples(st.dictionaries(PATHS, PATHS, max_size=6), PATHS), examples=300)
+@campaign(st.tuples(st.dictionaries(NAMES, PATHS, max_size=6), PATHS), examples=300)
 def test_links_lead_nowhere_out_of_the_tree(case: tuple[dict[str, str], str]) -> None:
     """Nor in circles for long."""
     links, path = case
