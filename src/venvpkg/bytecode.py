@@ -1,7 +1,6 @@
 """Compiles, the same bytes every time."""
 
 import json
-import os
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 from venvpkg.process import Runner, python_environment
+from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
 
 
@@ -61,12 +61,3 @@ def drop_stale(stage: Path, tree: Tree) -> None:
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def parallel_jobs(environ: Mapping[str, str]) -> int:
-    """Return how many jobs may run at once: ``parallel=N`` of DEB_BUILD_OPTIONS, else the cores."""
-    for option in environ.get("DEB_BUILD_OPTIONS", "").split():
-        name, _, value = option.partition("=")
-        if name == "parallel" and value.isdigit():
-            return max(1, int(value))
-    return len(os.sched_getaffinity(0))

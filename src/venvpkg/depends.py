@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from venvpkg.control import Dependencies, format_relations
+from venvpkg.control import Dependencies, format_relations, relation_names
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
-from venvpkg.plan import Plan
+from venvpkg.plan import BUNDLE, Plan
 from venvpkg.process import Runner
 from venvpkg.report import Finding
 from venvpkg.shlibs import (
+    OPTIONAL,
     External,
     Link,
     Missing,
     explain_missing,
     host_machine,
     link_objects,
+    optional_module,
     owners_beyond,
     read_elves,
     resolve,
@@ -62,12 +64,21 @@ def compute(
     outside = [p for p in used if p not in inside]
     system = System.read(run, outside)
     links = link_objects(elves, plan.prefix, system, inside)
+    split = _split(plan, tree, distributions, smoke, project, run)
+    wanted = {package for clause in relation_names(", ".join(split.depends)) for package in clause}
+    unused = {path for path in elves if OPTIONAL.get(optional_module(path), "") not in {"", *wanted}}
     missing = [link for link in links if isinstance(link, Missing) and not _accepts(plan, link)]
+    missing = [link for link in missing if link.object not in unused]
     if missing:
         raise explain_missing(missing, plan.prefix, run)
-    libraries = resolve(plan, elves, links, distributions, run)
-    split = _split(plan, tree, distributions, smoke, project, run)
-    interpreter = Dependencies(depends=(plan.interpreter.package, *split.depends), suggests=split.suggests)
+    libraries = resolve(plan, elves, links, distributions, run, unused)
+    if plan.bundled:
+        # OpenSSL looks for certificates where Debian has them; all else of the standard library is inside.
+        interpreter = Dependencies(depends=("ca-certificates",))
+    else:
+        interpreter = Dependencies(
+            depends=(plan.interpreter.package, *split.depends), suggests=split.suggests
+        )
     known = format_relations(
         [
             *interpreter.depends,
@@ -79,7 +90,11 @@ def compute(
         ]
     )
     # dpkg-shlibdeps has nothing to say of a library that is needed by another name than its soname.
-    reasons = {system.sonames[link.soname]: link.object for link in links if isinstance(link, External)}
+    reasons = {
+        system.sonames[link.soname]: link.object
+        for link in links
+        if isinstance(link, External) and link.object not in unused
+    }
     for package, path in owners_beyond([*outside, *reasons], known, system).items():
         user = f"{plan.prefix / reasons[path]} needs" if path in reasons else "the smoke run used"
         notes.append(f"{package} was added to Depends: {user} {path}")
@@ -106,12 +121,15 @@ def _split(
     )
     own = frozenset(path for d in distributions if d.name == project for path in d.files)
     minor = plan.interpreter.minor
-    dependencies, gone = split_dependencies(find_imports(tree), own, loaded, distributions, minor)
+    # The standard library's own imports of its parts are guarded, and some are for other systems.
+    imports = [found for found in find_imports(tree) if found.path.parts[0] != BUNDLE]
+    dependencies, gone = split_dependencies(imports, own, loaded, distributions, minor)
     if gone:
         raise VenvpkgError(
             code="split-module-gone",
             message=f"The project imports {', '.join(gone)}, which Python {plan.interpreter.minor} has not.",
             hint="Change the import, add setuptools for distutils, or package for an older Python.",
         )
-    require_packaged(dependencies.depends, plan, run)
+    if not plan.bundled:
+        require_packaged(dependencies.depends, plan, run)
     return dependencies

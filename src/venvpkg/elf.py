@@ -100,3 +100,11 @@ def _read(file: ELFFile) -> Elf:
         runpath=tuple(p for p in written.split(":") if p),
         interpreter=interpreter,
     )
+
+
+def has_debug_info(stream: BinaryIO) -> bool:
+    """Tell whether an ELF file has debug information that strip(1) would take out."""
+    try:
+        return ELFFile(stream).get_section_by_name(".debug_info") is not None
+    except DAMAGED:
+        return False

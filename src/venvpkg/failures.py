@@ -1,10 +1,17 @@
 """What a failed installation means, read out of what the installer and the compilers wrote."""
 
+import platform
 import re
+from collections.abc import Sequence
+from textwrap import dedent
+
+from packaging.utils import canonicalize_name
 
 from venvpkg.errors import VenvpkgError
+from venvpkg.missing import DOWNLOADS, SETTINGS, find_missing_things
 from venvpkg.plan import Install
 from venvpkg.process import CommandFailedError
+from venvpkg.spec import Spec
 
 # What uv and pip say of an archive that would write outside of its place, or over the environment itself.
 UNSAFE = re.compile(
@@ -20,83 +27,240 @@ BROKEN = re.compile(
 )
 BUILDING = re.compile(
     r"error: command .* failed|Failed to build|subprocess-exited|metadata-generation|build backend"
+    r"|BackendUnavailable"
 )
-COMPILER = re.compile(r":\d+: (fatal )?error: |undefined reference to|cannot find -l")
+# Where uv and pip quote what a build wrote, and where they end.
+QUOTED = re.compile(r"^\s*\[(stdout|stderr)\]$|\[\d+ lines? of output\]$")
+CALLED = re.compile(r"Call to `|\[\d+ lines? of output\]$")
+AFTER = re.compile(r"^\s*(\[end of output\]$|hint: )")
+# A compiler, linker, Meson or CMake; "conftest.c" is where configure asks a question.
+COMPILER = re.compile(
+    r"^(?!conftest\.).*(:\d+: (fatal |internal compiler )?(error|ERROR): "
+    r"|undefined reference to|cannot find -l)"
+    r"|^CMake Error|^error\[E\d+\]: |^gcc: fatal error: |^(Fatal )?Error: "
+)
+BELOW = re.compile(r"^(\s*\d* \||\s*-->|  \S)")
+EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Exit|Failure|Unavailable)\w*(:|$)")
+PLAIN = re.compile(r"^(\S+: )?(fatal )?(error|ERROR): (?!command )")
+SHOWN_ERRORS = 3
+SHOWN_BELOW = 4
+SHOWN_END = 6
+SHOWN_ALONE = 25
+
+NAMES = (
+    r"Failed to build `([^`]+)`",
+    r"Could not build wheels for ([\w.-]+)",
+    r"Failed building wheel for ([\w.-]+)",
+)
+# Of uv, of pip where nothing fits at all.
+UNFIT = re.compile(
+    r"([\w.-]+)(?:[=<>~!][^ ]*)? has no (?:usable wheels|wheels with a matching)"
+    r"|No matching distribution found for ([\w.-]+)"
+)
+EXPECTED = re.compile(r"Expected +(?:or|(\w+)) ([0-9a-f]{32,})$")
+DIGEST = re.compile(r"(\w+):[0-9a-f]{32,}$")
 
 
-def explain_failure(error: VenvpkgError, title: str, install: Install) -> VenvpkgError:
-    """Return the error that an installer's failure is, from the last lines that it wrote."""
+def explain_failure(
+    error: VenvpkgError, title: str, install: Install, spec: Spec | None = None, python: str = ""
+) -> VenvpkgError:
+    """Return the error that an installer's failure is, from the last lines that it wrote.
+
+    Args:
+        error: what running it raised.
+        title: name and version of the installer.
+        install: what it was asked for.
+        spec: the specification of the environment, where there is one.
+        python: version of the packaged Python, ``3.11``.
+    """
     lines = error.lines if isinstance(error, CommandFailedError) else error.causes
     text = "\n".join(lines)
-    # A compiler's own line may stand far above the traceback of what called it.
-    reasons = [line for line in lines if COMPILER.search(line) and line not in error.causes]
-    causes = [*reasons[:3], *(line for line in error.causes if line.strip())]
+    message = f"{title.split()[0]} could not install {install.title}."
+    causes: Sequence[str] = [line for line in error.causes if line.strip()]
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
         code, hint = (
             "hash-mismatch",
             "The file is not the one that was pinned: find out why before pinning it anew.",
         )
+        causes = both_hashes(lines) or causes
     elif UNSAFE.search(text) and not BUILDING.search(text):
         code, hint = "archive-unsafe", "Do not use it: it writes where no distribution may, or was made to."
     elif BROKEN.search(text) and not BUILDING.search(text):
         code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
     elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible", text):
         code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
+        if unfit := explain_unfit(text, spec, python):
+            causes, hint = [unfit[0], *causes], unfit[1]
     elif re.search(r"No space left on device|os error 28", text):
         code, hint = (
             "no-space",
             "Free some space; TMPDIR and UV_CACHE_DIR or PIP_CACHE_DIR say where it is needed.",
         )
     elif BUILDING.search(text):
-        code, hint = "build-failed", missing_header_hint(text)
+        code, hint = "build-failed", advise(text, spec, python)
+        causes = build_reasons(lines) or causes
+        named = next((found[1] for name in NAMES if (found := re.search(name, text))), "")
+        # The project itself is named by the folder of its copy.
+        if named and "/" not in named and "file:" not in named:
+            message = f"{message[:-1]}: {named} did not build."
     elif re.search(
         r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text
     ):
         code, hint = "index-unreachable", "Is there a network? Without one, use find-links and no-index."
-    return VenvpkgError(
-        code=code,
-        message=f"{title.split()[0]} could not install {install.title}.",
-        causes=causes,
-        hint=hint,
-    )
+    return VenvpkgError(code=code, message=message, causes=causes, hint=hint)
 
 
-HEADERS = {
-    "Python.h": "python3-dev",
-    "png.h": "libpng-dev",
-    "zlib.h": "zlib1g-dev",
-    "jpeglib.h": "libjpeg-dev",
-    "ft2build.h": "libfreetype-dev",
-    "lapacke.h": "liblapacke-dev",
-    "cblas.h": "libopenblas-dev",
-    "libpq-fe.h": "libpq-dev",
-    "pg_config": "libpq-dev",
-    "mysql.h": "default-libmysqlclient-dev",
-    "ffi.h": "libffi-dev",
-    "lber.h": "libldap-dev",
-    "sasl/sasl.h": "libsasl2-dev",
-    "cairo.h": "libcairo2-dev",
-    "dbus/dbus.h": "libdbus-1-dev",
-    "libxml/xpath.h": "libxml2-dev",
-    "libxslt/xslt.h": "libxslt1-dev",
-    "openssl/opensslv.h": "libssl-dev",
-    "gcc": "build-essential",
-    "x86_64-linux-gnu-gcc": "build-essential",
-}
+def both_hashes(lines: Sequence[str]) -> list[str]:
+    """Return what was pinned and what was found, for every file that is another, from uv or pip."""
+    found, kind, word = [], "", ""
+    for line in map(str.strip, lines):
+        if named := re.search(r"Hash mismatch for `([^`]+)`", line) or re.match(r"(\S+ from \w+:\S+)", line):
+            found.append(f"{named[1]}:")
+        elif line in ("Expected:", "Computed:"):
+            word = "expected" if line == "Expected:" else "got     "
+        elif word and DIGEST.match(line):
+            found.append(f"  {word} {line}")
+        elif expected := EXPECTED.match(line):
+            kind = expected[1] or kind
+            found.append(f"  expected {kind}:{expected[2]}")
+        elif got := re.match(r"Got +([0-9a-f]{32,})$", line):
+            found.append(f"  got      {kind}:{got[1]}")
+    return found if any("  got " in line for line in found) else []
 
 
-def missing_header_hint(text: str) -> str:
-    """Return a hint that names the Debian package of a header or program that a compiler did not find."""
-    for name, package in HEADERS.items():
-        word = re.escape(name)
-        missing = rf"fatal error: {word}\b|[`'\"]?{word}[`'\"]? (executable )?not found|command '{word}'"
-        if re.search(missing, text):
+def explain_unfit(text: str, spec: Spec | None, python: str) -> tuple[str, str] | None:
+    """Return cause and hint where there is a distribution, but no wheel of it for this machine."""
+    names = dict.fromkeys(canonicalize_name(a or b) for a, b in UNFIT.findall(text))
+    place = f"Python {python} on {platform.machine()}"
+    only = {
+        name if name == ":all:" else canonicalize_name(name) for name in (spec.only_binary if spec else ())
+    }
+    for name in names:
+        if name in only or ":all:" in only:
             return (
-                f'{name} is in {package}: add build-depends = ["{package}"], and {package} to Build-Depends.'
+                f"No wheel of {name} fits {place}, and only-binary forbids its sdist.",
+                f"Take {name} out of only-binary to build it from source, or pin a version with a wheel.",
             )
-    if found := re.search(r"fatal error: (\S+): No such file", text):
-        return f"apt-file search {found[1]} names the package that has the header; add it to build-depends."
-    if found := re.search(r"cannot find -l([^\s:]+)", text):
-        return f"apt-file search lib{found[1]}.so names the package to add to build-depends."
-    return "Add what the compiler misses to build-depends and to Build-Depends."
+    if names and re.search(r"has no wheels with a matching", text):
+        return (
+            f"No wheel of {next(iter(names))} fits {place}, and there is no sdist.",
+            "Pin a version that has one, or name another Python with the key python.",
+        )
+    return None
+
+
+def build_reasons(lines: Sequence[str]) -> list[str]:
+    """Return the first errors of compilers, else what the build back end raised; then other lines."""
+    said, label = build_output(lines), "The last lines of the build:"
+    if shown := compiler_errors(said):
+        end = said[-SHOWN_END:]
+    elif shown := raised_error(said):
+        traceback = next((n for n, line in enumerate(said) if line.startswith("Traceback (most")), len(said))
+        end, label = said[:traceback][-SHOWN_END:], "Before that:"
+    else:
+        end = said[-SHOWN_ALONE:]
+    end = [line for line in end if line not in shown]
+    return [*shown, *([label] if shown and end else []), *end]
+
+
+def build_output(lines: Sequence[str]) -> list[str]:
+    """Return what a build wrote, out of what an installer made of it, without empty lines."""
+    said = []
+    # The beginning of long output is not kept.
+    inside = not any(CALLED.search(line) for line in lines)
+    for line in lines:
+        if QUOTED.search(line):
+            inside = True
+        elif AFTER.match(line):
+            inside = False
+        elif inside:
+            said.append(line.rstrip())
+    return [line for line in dedent("\n".join(said)).splitlines() if line.strip()]
+
+
+def compiler_errors(said: Sequence[str]) -> list[str]:
+    """Return the first lines that compilers call errors, each with what stands below it."""
+    shown = []
+    for number in [n for n, line in enumerate(said) if COMPILER.match(line)][:SHOWN_ERRORS]:
+        shown.append(said[number])
+        for line in said[number + 1 : number + 1 + SHOWN_BELOW]:
+            if not BELOW.match(line):
+                break
+            shown.append(line)
+    return list(dict.fromkeys(shown))
+
+
+def raised_error(said: Sequence[str]) -> list[str]:
+    """Return the last exception, its text and the frame that raised it, or what else is called an error."""
+    raised = [n for n, line in enumerate(said) if EXCEPTION.match(line)][-1:]
+    plain = [n for n, line in enumerate(said) if PLAIN.match(line)][-1:]
+    shown: list[str] = []
+    for number in raised or plain:
+        shown += said[number : number + 1 + SHOWN_BELOW]
+        frame = max(
+            (n for n, line in enumerate(said[:number]) if line.startswith('  File "')), default=number
+        )
+        shown += said[frame : min(frame + 2, number)]
+    return shown
+
+
+def advise(text: str, spec: Spec | None, python: str) -> str:
+    """Return what to do about a build that failed: packages to add, in lines to paste."""
+    headers = f"python{python}-dev" if spec and spec.python not in ("", "python3") else "python3-dev"
+    things = find_missing_things(text, headers)
+    declared = spec.build_depends if spec else ()
+    known = [thing for thing in things if thing.package]
+    listed = {re.split(r"[\s(|:]", relation)[0] for relation in declared}
+    new = [thing for thing in known if thing.package not in listed]
+    hints = []
+    if known:
+        hints.append(", ".join(f"{t.name} is in {t.package}" for t in known) + ".")
+    if new:
+        packages = [thing.package for thing in new]
+        quoted = ", ".join(f'"{package}"' for package in (*declared, *packages))
+        hints += [
+            "Add to [tool.venvpkg], and to debian/control (venvpkg build-depends --write-control does):",
+            f"build-depends = [{quoted}]",
+            f"Build-Depends: …, {', '.join(packages)}",
+            f"apt-get install --no-install-recommends {' '.join(packages)}",
+        ]
+    elif known:
+        hints.append(
+            "build-depends has that already: is it new enough, or does the build look in another folder?"
+        )
+    hints += [
+        f"{t.name}: apt-file search --regexp '{t.pattern}' names the package to add to build-depends."
+        for t in things
+        if not t.package
+    ]
+    hints += download_hints(text, spec)
+    module = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
+    if module and not things:
+        hints += [
+            f"The build imports {module[1]}, which it does not ask for: build-isolation = false, and "
+            "in preinstall the distribution that has it, with all that the build needs."
+            if spec is None or spec.build_isolation
+            else f"Without build isolation, preinstall has to bring what has the module {module[1]}."
+        ]
+    return "\n".join(hints) or "The lines above are the build's own; DH_VERBOSE=1 shows all of them."
+
+
+def download_hints(text: str, spec: Spec | None) -> list[str]:
+    """Return what to do where a build fetches a library's source by itself, and cannot."""
+    files = [url.rpartition("/")[2] for url in DOWNLOADS.findall(text)]
+    if not files:
+        return []
+    if any(file.startswith(tuple(SETTINGS)) for file in files):
+        # A system's library that is not there is downloaded for all that.
+        if spec and "system-freetype" in str(spec.config_settings):
+            return []
+        options = ", ".join(f'"-D{option}=true"' for option in SETTINGS.values())
+        return [
+            "So that the build takes the system's libraries and downloads none:",
+            f"config-settings = {{ matplotlib = {{ setup-args = [{options}] }} }}",
+        ]
+    return [
+        f"The build itself fetches {files[0]}: it needs a network, or a setting (config-settings) that makes "
+        "it take the system's library."
+    ]

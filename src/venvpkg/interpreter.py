@@ -25,10 +25,11 @@ print(json.dumps({
     "version": platform.python_version(),
     "implementation": platform.python_implementation(),
     "cache_tag": sys.implementation.cache_tag,
+    "base_prefix": sys.base_prefix,
     "stdlib": sysconfig.get_path("stdlib"),
 }))
 """
-LATER = 'It can be used once an interpreter can be bundled (interpreter = "bundled"), not in this version.'
+BUNDLE = 'interpreter = "bundled" ships a copy of it inside the package, which then needs none on the server.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,9 @@ class Interpreter:
     """``cpython-311``."""
     stdlib: Path
     package: str
-    """The Debian package to depend on, ``python3.11``."""
+    """The Debian package to depend on, ``python3.11``; empty for one that is bundled."""
+    origin: Path
+    """The prefix that it was installed in, ``sys.base_prefix``."""
 
     @property
     def minor(self) -> str:
@@ -62,6 +65,7 @@ class Present:
     """``CPython``, as the module platform has it."""
     cache_tag: str
     stdlib: Path
+    origin: Path
 
     @property
     def usable(self) -> bool:
@@ -84,11 +88,14 @@ def find_interpreter(
     run: Runner,
     environ: Mapping[str, str],
     wishes: Sequence[Wish] = (),
+    *,
+    bundled: bool = False,
 ) -> Interpreter:
     """Find the Python that ``wanted`` names, and make sure that a server can have it from apt.
 
-    Without a name it is Debian's default where the project admits that, else the newest other one of Debian's
-    that it admits. Whatever differs from what a file asks for is told.
+    One that is bundled may come from anywhere: Debian's are looked for first, then pyenv's and uv's. Without
+    a name it is Debian's default where the project admits that, else the newest other one that it admits.
+    Whatever differs from what a file asks for is told.
 
     Args:
         wanted: ``python3``, ``3.12``, ``python3.12`` or a path; empty to choose.
@@ -96,6 +103,7 @@ def find_interpreter(
         run: runs the interpreter, dpkg-query, and apt-cache for hints.
         environ: the environment to start it in.
         wishes: what else speaks of the version.
+        bundled: the package will hold it.
 
     Raises:
         VenvpkgError: ``python-not-found``, ``python-broken``, ``python-too-old``, ``python-not-admitted``,
@@ -105,15 +113,20 @@ def find_interpreter(
     wishes = (*own, *wishes)
     binding = [wish for wish in wishes if wish.binding]
     path = locate(wanted or DEFAULT, environ)
-    if path is None and not wanted:
-        path = next((Path(p) for p in reversed(installed_pythons())), None)
+    foreign = [f.path for f in reversed(find_foreign(environ))] if bundled else []
+    if path is None and wanted:
+        named = NAMED.fullmatch(Path(wanted).name)
+        path = next((p for p in foreign if named and p.name == f"python{minor_of(named[1])}"), None)
+    elif path is None:
+        path = next((p for p in [*map(Path, reversed(installed_pythons())), *foreign]), None)
     if path is None:
         raise missing(wanted or DEFAULT, binding, run, environ)
     first = chosen = describe(path, run, environ)
     if not wanted and not (first.usable and all(w.admits(first.version) for w in wishes)):
-        chosen = choose([first, *packaged_pythons(first.path, run, environ)], wishes) or first
+        others = [describe(p, run, environ) for p in foreign]
+        chosen = choose([first, *packaged_pythons(first.path, run, environ), *others], wishes) or first
     require_usable(chosen, binding, run, environ)
-    package = owner_package(chosen, binding, run, environ)
+    package = "" if bundled else owner_package(chosen, binding, run, environ)
     tell_choice(first, chosen, wishes, wanted)
     return Interpreter(
         path=chosen.path,
@@ -121,6 +134,7 @@ def find_interpreter(
         cache_tag=chosen.cache_tag,
         stdlib=chosen.stdlib,
         package=package,
+        origin=chosen.origin,
     )
 
 
@@ -171,7 +185,7 @@ def require_usable(python: Present, binding: Sequence[Wish], run: Runner, enviro
                 *(f"{wish}." for wish in binding),
                 f"Debian's here: {', '.join(map(str, present)) or 'none'}.",
                 *map(str, foreign),
-                *([LATER] if foreign else []),
+                *([BUNDLE] if foreign else []),
             ],
             hint=advise(binding, present, run, environ) + "\nOr change what requires it.",
         )
@@ -212,7 +226,7 @@ def not_packaged(
             *(f"{wish}." for wish in binding),
             "The environment links to its interpreter by that path.",
             "A server could not get it with apt, and the package would break there.",
-            LATER,
+            BUNDLE,
         ],
         hint=hint,
     )
@@ -323,6 +337,7 @@ def describe(path: Path, run: Runner, environ: Mapping[str, str]) -> Present:
             implementation=about["implementation"],
             cache_tag=about["cache_tag"],
             stdlib=Path(about["stdlib"]),
+            origin=Path(about["base_prefix"]),
         )
     except (VenvpkgError, ValueError, KeyError, TypeError) as error:
         causes = list(error.causes) if isinstance(error, VenvpkgError) else [str(error)]

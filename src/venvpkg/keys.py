@@ -137,7 +137,11 @@ KEYS = (
         meaning="built sends what this build compiled through dh_dwz and dh_strip.",
     ),
     Key(name="prune", kind="list", meaning="Globs, relative to the prefix, to leave out of the package."),
-    Key(name="bundle-keep", kind="list", meaning="Parts of a bundled interpreter to keep."),
+    Key(
+        name="bundle-keep",
+        kind="list",
+        meaning="Parts of a bundled interpreter to keep: tests, idle, ensurepip, static, headers.",
+    ),
     Key(name="layers", kind="bool", meaning="Two packages: the project, and the environment under it."),
     Key(name="expose", kind="expose", meaning='Entry points to put on PATH, or "all".'),
     Key(

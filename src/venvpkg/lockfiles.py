@@ -10,7 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from venvpkg.errors import VenvpkgError
 from venvpkg.installers import Installer, Request
 from venvpkg.interpreter import Interpreter
 from venvpkg.locks import (
-    Locked,
+    Lock,
     Pin,
     Requirements,
     find_differences,
@@ -47,10 +47,13 @@ STALE = re.compile(
 )
 # pdm has no hashes for a folder or a repository, and writes none at all where one is missing.
 UNHASHED = "export with `--no-hashes`"
+UV_INDEXES = re.compile(r"UV_((DEFAULT_|EXTRA_)?INDEX(_URL)?|FIND_LINKS|NO_INDEX)")
 EDITABLE = re.compile(r"^(-e|--editable)([= ]+|(?=\.))", re.MULTILINE)
+# uv's own: pip wants a URL behind a name.
+NAMED_PATH = re.compile(r"([\w.-]+\s*(?:\[[^]]*\])?\s*@\s*)(\.{1,2}/[^\s;#]*)")
 INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S.*)")
 NUMBER = re.compile(r"\d+(\.\d+)+")
-PYLOCK, PACKAGING = "pylock.py", "packaging==26.1"
+PYLOCK, PACKAGING = "pylock.py", "packaging==26.3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +175,11 @@ def export_locks(
             installed[-1].parent.mkdir(parents=True, exist_ok=True)
             installed[-1].write_text(text, encoding="utf-8")
     requirements = read_requirements(tuple(installed))
-    if (
-        requirements.hashed
-        and not spec.system_site_packages
-        and not any(map(is_lock, requirement_files(spec)))
-    ):
-        _require_fit(requirement_files(spec)[0], [(p.name, p.version) for p in requirements.pins], job)
+    files = requirement_files(spec)
+    # The project is then installed without its dependencies; a lock's own tool has told already.
+    alone = requirements.hashed and spec.require_hashes is not False and not any(map(is_lock, files))
+    if alone and not spec.system_site_packages:
+        _require_fit(files[0], [(pin.name, pin.version) for pin in requirements.pins], job)
     warn_of_loose(spec, requirements)
 
 
@@ -190,14 +192,14 @@ def _requirements_of(file: Path, job: Job) -> str | None:
     if is_lock(file) and file.suffix == ".toml":
         return _export_pylock(file, job)
     lines = [line for _, line in logical_lines(flatten(file))]
-    if any(EDITABLE.match(line) or local_path(line) for line in lines):
+    if any(EDITABLE.match(line) or local_path(line) or NAMED_PATH.match(line) for line in lines):
         return tidy(flatten(file), job.spec.source / (job.spec.project or "."))
     return None
 
 
 def _export(tool: Tool, file: Path, job: Job) -> str:
-    locked = read_lock(file)
-    _require_categories(file, locked, job.spec)
+    lock = read_lock(file)
+    _require_groups(tool, file, lock, job.spec)
     with scratch_folder() as scratch:
         program = find_tool(tool, scratch, job)
         folder = file.parent
@@ -219,36 +221,42 @@ def _export(tool: Tool, file: Path, job: Job) -> str:
             "WORKON_HOME": str(scratch / "environments"),
             "NO_COLOR": "1",
         }
+        if tool.program == "uv" and lock.indexes:
+            # To uv a lock is stale whose indexes it is not told of, and the machine may be set to others.
+            env = {k: v for k, v in env.items() if not UV_INDEXES.fullmatch(k)}
+            places = sorted(lock.indexes, key=lambda place: bool(PUBLIC.fullmatch(place)))
+            env["UV_INDEX"] = " ".join(index_url(place, folder) for place in places)
         if tool.check:
             answer = job.run([program, *tool.check], env=env, cwd=folder, check=False)
             if answer.returncode != 0:
                 said = [*answer.tail, *answer.stdout.splitlines()[-5:]]
-                raise _explain(tool.program, file, locked, said, job, stale=True)
+                raise _explain(tool.program, file, lock, said, job, stale=True)
         words = tool.export(file, job)
         answer = job.run([program, *words], env=env, cwd=folder, check=False)
         bare = answer.returncode != 0 and UNHASHED in "".join(answer.tail)
         if bare:
             answer = job.run([program, *words, "--no-hashes"], env=env, cwd=folder, check=False)
         if answer.returncode != 0:
-            raise _explain(tool.program, file, locked, answer.tail, job, stale=False)
+            raise _explain(tool.program, file, lock, answer.tail, job, stale=False)
         text = answer.stdout.replace(str(folder), str(file.parent))
     if tool.program == "pipenv":
         # It knows the Pipfile alone.
-        _require_fit(file, [(one.name, one.version) for one in locked], job)
-    text = _with_hashes(text, locked) if bare else text
-    return tidy("\n".join([*_indexes(text, locked, file), text]), file.parent)
+        _require_fit(file, lock.versions, job)
+    text = _with_hashes(text, lock) if bare else text
+    return tidy("\n".join([*_indexes(text, lock, file), text]), file.parent)
 
 
-def _require_categories(file: Path, locked: Iterable[Locked], spec: Spec) -> None:
-    there = {one.category for one in locked}
-    unknown = [name for name in spec.groups if name not in there]
-    # pipenv takes a name that it does not know for an empty category.
-    if file.name == "Pipfile.lock" and unknown:
+def _require_groups(tool: Tool, file: Path, lock: Lock, spec: Spec) -> None:
+    # pdm and pipenv take a name that they do not know for an empty group.
+    wanted = (*spec.groups, *(spec.extras if tool.program == "pdm" else ()))
+    unknown = [name for name in wanted if canonicalize_name(name) not in lock.groups]
+    if lock.groups and unknown:
         raise VenvpkgError(
             code="group-invalid",
-            message=f"{file.name} has no category {', '.join(unknown)}.",
-            causes=[f"It has {', '.join(sorted(there)) or 'none'}."],
-            hint="Correct the key groups; it names categories as the Pipfile does: dev-packages.",
+            message=f"{file.name} has no {', '.join(unknown)}.",
+            causes=[f"It has {', '.join(sorted(lock.groups))}."],
+            hint="Correct the keys extras and groups, or lock again with these; a Pipfile's development\n"
+            'packages are its category dev-packages: groups = ["dev-packages"]',
         )
 
 
@@ -278,14 +286,15 @@ def _markers(interpreter: Interpreter) -> dict[str, str]:
 
 
 def _explain(
-    program: str, file: Path, locked: Iterable[Locked], said: Iterable[str], job: Job, *, stale: bool
+    program: str, file: Path, lock: Lock, said: Iterable[str], job: Job, *, stale: bool
 ) -> VenvpkgError:
     lines = [line for line in said if line.strip()]
-    if stale or STALE.search("\n".join(lines)):
+    differences = _differences(lock.versions, job)
+    if stale or differences or STALE.search("\n".join(lines)):
         return VenvpkgError(
             code="lock-stale",
             message=f"{file.name} does not fit the project any more, says {program}.",
-            causes=[*_differences([(one.name, one.version) for one in locked], job), *lines],
+            causes=[*differences, *lines],
             hint=f"Lock again: {program} lock",
         )
     return VenvpkgError(
@@ -296,8 +305,8 @@ def _explain(
     )
 
 
-def _with_hashes(text: str, locked: Iterable[Locked]) -> str:
-    hashes = {(one.name, one.version): one.hashes for one in locked}
+def _with_hashes(text: str, lock: Lock) -> str:
+    hashes = {(one.name, one.version): one.hashes for one in lock.distributions}
     lines = []
     for _, line in logical_lines(text):
         pin = None if line.startswith("-") else parse_pin(line, "the export")
@@ -306,23 +315,30 @@ def _with_hashes(text: str, locked: Iterable[Locked]) -> str:
     return "\n".join(lines)
 
 
-def _indexes(text: str, locked: Iterable[Locked], file: Path) -> list[str]:
+def _indexes(text: str, lock: Lock, file: Path) -> list[str]:
     """Return options for the indexes of what a text pins: a requirements file can't tie one to a name."""
     pins = [parse_pin(line, file.name) for _, line in logical_lines(text) if not line.startswith("-")]
     wanted = {(pin.name, pin.version) for pin in pins if pin.version}
-    places = dict.fromkeys(one.index for one in locked if one.index and (one.name, one.version) in wanted)
-    return [line for place in places for line in index_options(place, file.parent)]
+    there = [one for one in lock.distributions if one.index and (one.name, one.version) in wanted]
+    return index_options([one.index for one in there], file.parent)
 
 
-def index_options(place: str, folder: Path) -> list[str]:
-    """Return the option for an index that a lock names: its URL, or a folder's path."""
-    if PUBLIC.fullmatch(place):
-        return []
-    if "://" in place and not place.startswith("file://"):
-        return [f"--extra-index-url {place}"]
-    path = (folder / place.removeprefix("file://")).resolve()
-    flat = any(p.name.endswith((".whl", ".tar.gz", ".zip")) for p in path.glob("*"))
-    return [f"--find-links {path.as_uri()}" if flat else f"--extra-index-url {path.as_uri()}"]
+def index_options(places: Iterable[str], folder: Path) -> list[str]:
+    """Return options for the indexes that a lock names, but for the public one: URLs, or paths of folders."""
+    lines = []
+    for place in dict.fromkeys(places):
+        url = index_url(place, folder)
+        flat = url.startswith("file://") and any(
+            path.name.endswith((".whl", ".tar.gz", ".zip")) for path in Path(url[7:]).glob("*")
+        )
+        if not PUBLIC.fullmatch(url):
+            lines.append(f"{'--find-links' if flat else '--extra-index-url'} {url}")
+    return lines
+
+
+def index_url(place: str, folder: Path) -> str:
+    """Return the URL of an index that a lock names by its URL, or by a path that counts from a folder."""
+    return place if "://" in place else (folder / place).resolve().as_uri()
 
 
 def flatten(file: Path, within: tuple[Path, ...] = ()) -> str:
@@ -374,7 +390,9 @@ def tidy(text: str, folder: Path) -> str:
             # Where the public one is asked too, no other takes the place of the machine's default.
             line = f"--extra-index-url {index[2]}"
         line = EDITABLE.sub("", line)
-        path = local_path(line)
+        named, path = NAMED_PATH.match(line), local_path(line)
+        if named:
+            line = f"{named[1]}{(folder / named[2]).resolve().as_uri()}{line[named.end() :]}"
         if path:
             place = (folder / path).resolve()
             if place == folder.resolve():
@@ -456,7 +474,10 @@ def tool_environment(
     try:
         run([base, "-I", "-m", "venv", "--without-pip", place], env=python_environment(environ))
         settings = installer.environment(plain, request.install, environ)
-        run(installer.command(plain, request), env=settings, cwd=spec.source)
+        # The first index may have another version of what is pinned here.
+        settings.setdefault("UV_INDEX_STRATEGY", "unsafe-first-match")
+        # Not in the project's folder, whose pyproject.toml may tell uv of other indexes and versions.
+        run(installer.command(plain, request), env=settings, cwd=place)
     except VenvpkgError as error:
         raise VenvpkgError(
             code="lock-tool-missing",
@@ -477,7 +498,7 @@ def _export_pylock(file: Path, job: Job) -> str:
             "packaging", (PACKAGING,), scratch, job.spec, job.installer, job.run, job.environ
         )
         site = next((place / "lib").glob("python3*/site-packages"))
-        program = (files("venvpkg") / "inside" / PYLOCK).read_text(encoding="utf-8")
+        program = (resources.files("venvpkg") / "inside" / PYLOCK).read_text(encoding="utf-8")
         asked = {
             "site": str(site),
             "lock": content,
@@ -503,8 +524,7 @@ def _export_pylock(file: Path, job: Job) -> str:
         )
     selected = [(canonicalize_name(name), version) for name, version in told["selected"]]
     _require_fit(file, selected, job)
-    places = dict.fromkeys(told["indexes"])
-    options = [line for place in places for line in index_options(place, file.parent)]
+    options = index_options(told["indexes"], file.parent)
     return tidy("\n".join([*options, *told["lines"]]), file.parent)
 
 
@@ -560,7 +580,9 @@ def warn_of_loose(spec: Spec, requirements: Requirements) -> None:
     """
     if spec.no_index:
         return
-    held = {pin.name for path in spec.constraints for pin in _constraints(spec.source / path) if pin.version}
+    named = [Path(o.removeprefix("-c ")) for o in requirements.options if o.startswith("-c ")]
+    places = [*(spec.source / name for name in spec.constraints), *named]
+    held = {pin.name for place in places for pin in _constraints(place) if pin.version}
     loose = [p.line for p in requirements.pins if not p.is_exact and p.name not in held]
     if loose:
         more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""

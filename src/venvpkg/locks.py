@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
+from packaging.version import InvalidVersion, Version
 
 from venvpkg.errors import VenvpkgError
 
@@ -231,12 +231,32 @@ class Locked:
     """The index that it comes from, as the lock names it; empty where it does not."""
     hashes: tuple[str, ...]
     """``sha256:…``, of all its files."""
-    category: str
-    """Of a Pipfile, ``packages``; empty in other locks."""
 
 
-def read_lock(file: Path) -> list[Locked]:
-    """Return what a lock has, whatever wrote it; which of it is wanted is its own tool's to say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What a lock has, whatever wrote it."""
+
+    distributions: tuple[Locked, ...]
+    groups: frozenset[str]
+    """Normalized names of the extras and groups, or of a Pipfile's categories, that were locked.
+
+    None where its tool tells those that were not by itself.
+    """
+
+    @property
+    def versions(self) -> list[tuple[str, str]]:
+        """Return names and versions; one name may have several."""
+        return [(one.name, one.version) for one in self.distributions]
+
+    @property
+    def indexes(self) -> frozenset[str]:
+        """Return the indexes that it names."""
+        return frozenset(one.index for one in self.distributions if one.index)
+
+
+def read_lock(file: Path) -> Lock:
+    """Read a lock; which of it is wanted is its own tool's to say.
 
     Raises:
         VenvpkgError: ``lock-invalid``.
@@ -244,25 +264,23 @@ def read_lock(file: Path) -> list[Locked]:
     try:
         text = file.read_text(encoding="utf-8-sig")
         content = json.loads(text) if file.name == "Pipfile.lock" else tomllib.loads(text)
-        return list(_locked(content))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        distributions = tuple(_locked(content))
+        groups = _groups(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VenvpkgError(
             code="lock-invalid",
             message=f"{file.name} is no lock that can be read.",
             causes=[str(error)],
             hint="Lock again; a merge may have left its marks in the file.",
         ) from error
+    return Lock(distributions=distributions, groups=groups)
 
 
 def _locked(content: Any) -> Iterator[Locked]:
-    tables = [("", item["name"], item) for item in content.get("package", content.get("packages", ()))]
-    # The categories of a Pipfile: https://pipenv.pypa.io/en/latest/pipfile.html
-    names = {"default": "packages", "develop": "dev-packages"}
-    for category in content if not tables and "_meta" in content else ():
-        tables += [(names.get(category, category), *item) for item in content[category].items()]
-    for category, name, item in tables:
-        if category == "_meta":
-            continue
+    tables = [(item["name"], item) for item in content.get("package", content.get("packages", ()))]
+    if "_meta" in content:
+        tables = [entry for name in content if name != "_meta" for entry in content[name].items()]
+    for name, item in tables:
         source = item.get("source", {})
         files = [f.get("hash") for f in item.get("files", ())] + list(item.get("hashes", ()))
         yield Locked(
@@ -270,8 +288,18 @@ def _locked(content: Any) -> Iterator[Locked]:
             version=str(item.get("version", "")).removeprefix("=="),
             index=str(source.get("registry", "") if isinstance(source, dict) else ""),
             hashes=tuple(dict.fromkeys(str(f) for f in files if f)),
-            category=category,
         )
+
+
+def _groups(content: Any) -> frozenset[str]:
+    # The categories of a Pipfile: https://pipenv.pypa.io/en/latest/pipfile.html
+    if "_meta" in content:
+        return frozenset(
+            {"default": "packages", "develop": "dev-packages"}.get(n, canonicalize_name(n))
+            for n in content
+            if n != "_meta"
+        )
+    return frozenset(map(canonicalize_name, content.get("metadata", {}).get("groups", ())))
 
 
 def find_differences(
@@ -302,7 +330,7 @@ def find_differences(
 
 def _contains(requirement: Requirement, version: str) -> bool:
     try:
-        return requirement.specifier.contains(version, prereleases=True)
+        return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
         return True
 

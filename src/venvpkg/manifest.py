@@ -27,7 +27,7 @@ def write_manifest(
         "prefix": str(plan.prefix),
         "built_on": codename,
         "interpreter": {
-            "path": str(plan.interpreter.path),
+            "path": str(plan.program),
             "version": plan.interpreter.version,
             "package": plan.interpreter.package,
             "mode": plan.spec.interpreter,

@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from venvpkg.builddeps import require_build_depends
+from venvpkg.bundle import COMMON, unstripped
 from venvpkg.bytecode import compile_tree
 from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
 from venvpkg.control import Package, read_control
@@ -82,11 +83,13 @@ def build(call: Call, world: World) -> Answer:
         distributions = read_distributions(tree)
         clashes = find_clashes(tree, distributions)
         built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
+        built += unstripped(tree) if plan.bundled else []
         expose(plan, tree, distributions, populated.project)
         put_in_place(plan)
         State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan)
         answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename))
-        for path in (str(interpreter.path), "/usr/lib/os-release"):
+        # One that is bundled goes with the package, and no release of Debian takes it away.
+        for path in () if plan.bundled else (str(interpreter.path), "/usr/lib/os-release"):
             answer.add_trigger(spec.package, path)
     return answer
 
@@ -173,7 +176,8 @@ def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
         state = State.load(world.source, package)
         if state:
             spec = configuration.with_values(package, state.values)
-            interpreter = find_interpreter(state.interpreter, "", world.run, world.environ)
+            bundled = spec.interpreter == "bundled"
+            interpreter = find_interpreter(state.interpreter, "", world.run, world.environ, bundled=bundled)
             yield make_plan(spec, interpreter, call.roots[package]), state
 
 
@@ -187,7 +191,7 @@ def inventory(plan: Plan, state: State, needs: Needs) -> Environment:
         links=needs.links,
         project=state.project,
         python=plan.interpreter.minor,
-        interpreter=PurePosixPath(plan.interpreter.path),
+        interpreter=plan.program,
     )
 
 
@@ -202,6 +206,8 @@ def read_subject(package: Package, world: World) -> Subject:
 def build_paths(plan: Plan, state: State) -> tuple[bytes, ...]:
     """Return the folders of the build machine that nothing in the package may name."""
     places = {str(plan.spec.source / "debian"), state.scratch}
+    if plan.bundled and str(plan.interpreter.origin) not in COMMON:
+        places.add(str(plan.interpreter.origin))
     # A source tree in /src or /build would find every word of that kind; its debian/ folder is enough.
     if len(plan.spec.source.parts) > 2 and not plan.prefix.is_relative_to(plan.spec.source):
         places.add(str(plan.spec.source))

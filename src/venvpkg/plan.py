@@ -21,6 +21,7 @@ from venvpkg.spec import Spec
 from venvpkg.versions import read_wishes
 
 STATE = PurePosixPath("debian/.debhelper/venvpkg")
+BUNDLE = "python"
 WHEELHOUSE = PurePosixPath("debian/wheelhouse")
 
 
@@ -92,6 +93,18 @@ class Plan:
         return self.state / "build" / self.prefix.name
 
     @property
+    def bundled(self) -> bool:
+        """Tell whether the package holds its interpreter."""
+        return self.spec.interpreter == "bundled"
+
+    @property
+    def program(self) -> PurePosixPath:
+        """Return the interpreter's path on the server."""
+        if self.bundled:
+            return self.prefix / BUNDLE / "bin" / f"python{self.interpreter.minor}"
+        return PurePosixPath(self.interpreter.path)
+
+    @property
     def aside(self) -> Path:
         """Return where the environment waits while debhelper's commands pass."""
         return self.state / "env"
@@ -127,7 +140,8 @@ def choose_interpreter(spec: Spec, run: Runner, environ: Mapping[str, str]) -> I
         VenvpkgError: what :func:`venvpkg.interpreter.find_interpreter` raises.
     """
     wishes = read_wishes(spec.source, spec.project, requirement_files(spec))
-    return find_interpreter(spec.python, spec.requires_python, run, environ, wishes)
+    bundled = spec.interpreter == "bundled"
+    return find_interpreter(spec.python, spec.requires_python, run, environ, wishes, bundled=bundled)
 
 
 def exported_file(spec: Spec, file: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,6 +46,9 @@ class Missing:
 
 
 Link = Bundled | External | Missing
+# Modules of the standard library that most do without, whose libraries are many or unwanted. Debian has
+# them in packages of their own.
+OPTIONAL = {"_tkinter": "python3-tk", "_gdbm": "python3-gdbm", "_dbm": "python3-gdbm"}
 # Libraries in packages that their names do not suggest.
 OTHERWISE = {
     **{f"lib{name}-2.0.so.0": "libglib2.0-0" for name in ("glib", "gobject", "gio", "gmodule", "gthread")},
@@ -102,6 +105,12 @@ def link_objects(
     return tuple(links)
 
 
+def optional_module(path: PurePosixPath) -> str:
+    """Return the name that a module of :data:`OPTIONAL` has, if an object is one; else an empty one."""
+    name = path.name.split(".")[0]
+    return name if path.parent.name == "lib-dynload" and name in OPTIONAL else ""
+
+
 def is_interpreter_library(soname: str) -> bool:
     """Tell whether it is the dynamic linker itself, which ldconfig does not list under that name."""
     return soname.startswith(("ld-linux", "ld64", "linux-vdso"))
@@ -130,10 +139,12 @@ def resolve(
     links: Sequence[Link],
     distributions: Sequence[Distribution],
     run: Runner,
+    suggested: Container[PurePosixPath] = (),
 ) -> Dependencies:
     """Return the relationships that the external libraries give, from dpkg-shlibdeps.
 
-    Objects of a distribution that the key ``demote`` names give Recommends or Suggests.
+    Objects of a distribution that the key ``demote`` names give Recommends or Suggests, those in
+    ``suggested`` give Suggests.
 
     Raises:
         VenvpkgError: ``shlibdeps-failed``.
@@ -144,6 +155,7 @@ def resolve(
     for path in dict.fromkeys(link.object for link in links if isinstance(link, External)):
         if path not in unresolved:
             level = plan.spec.demote.get(owners.get(path, ""), "Depends")
+            level = "Suggests" if path in suggested else level
             groups[level.lower()].append(path)
     folders = sorted(
         {

@@ -1,11 +1,12 @@
 """Runs an environment; failures and mapped libraries as a value."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
-from venvpkg.plan import Plan
+from venvpkg.plan import BUNDLE, Plan
 from venvpkg.process import SHOWN_LINES, Runner, describe_status, python_environment, redact
 from venvpkg.report import Accepted, Finding
 from venvpkg.scratch import scratch_folder
@@ -128,7 +129,8 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
     Raises:
         VenvpkgError: ``stage-broken``.
     """
-    with scratch_folder(trial.outside("/tmp") if trial.top != Path("/") else None) as folder:
+    within = trial.outside("/tmp") if trial.top != Path("/") else None
+    with scratch_folder(within) as folder, at_home(trial):
         (folder / "home").mkdir()
         place = Path("/", folder.relative_to(trial.top))
         home = str(place / "home")
@@ -153,6 +155,22 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
         modules={name: trial.finally_at(path) for name, path in modules.items()},
         unused=tuple(f"{name} (of {trial.modules[name]}): {failures[name]}" for name in sorted(unused)),
     )
+
+
+@contextmanager
+def at_home(trial: Trial) -> Iterator[None]:
+    """Let an environment that holds its interpreter find that where it is, and not where it will be."""
+    home, path = trial.folder / BUNDLE / "bin", trial.outside(trial.folder / "pyvenv.cfg")
+    if trial.folder == Path(trial.prefix) or not trial.outside(home).is_dir():
+        yield
+        return
+    kept = path.read_bytes()
+    try:
+        # Python reads this before it knows anything else, and takes no other word for it.
+        path.write_bytes(re.sub(rb"(?m)^home *=.*$", lambda _: b"home = " + os.fsencode(home), kept))
+        yield
+    finally:
+        path.write_bytes(kept)
 
 
 def is_for_an_extra(trial: Trial, name: str, text: str, failures: Container[str]) -> bool:

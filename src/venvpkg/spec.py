@@ -18,11 +18,8 @@ from venvpkg.report import Accepted
 
 DEFAULT_ROOT = PurePosixPath("/opt/venvs")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-LATER = {
-    "interpreter": ("bundled", "A bundled interpreter"),
-    "layers": (True, "Layers"),
-}
-LATER_LISTS = ("bundle-keep",)
+LATER = {"layers": (True, "Layers")}
+BUNDLE_PARTS = ("tests", "idle", "ensurepip", "static", "headers")
 PRUNE_PRESETS = ("tests", "headers", "static", "stubs", "docs", "locales")
 
 
@@ -73,6 +70,7 @@ class Spec:
     bytecode: str = "build"
     strip: str = "built"
     prune: tuple[str, ...] = ()
+    bundle_keep: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     """``("all",)`` for every entry point of the project."""
     demote: Mapping[str, str] = field(default_factory=dict)
@@ -152,6 +150,9 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
     for name in values.get("build-depends-of", ()):
         if not DEBIAN_PACKAGE.fullmatch(name):
             mistakes.append(f"build-depends-of: {name!r} is no name of a Debian source package")
+    for name in values.get("bundle-keep", ()):
+        if name not in BUNDLE_PARTS:
+            mistakes.append(f"bundle-keep must be of {', '.join(BUNDLE_PARTS)}, not {name!r}")
     for name, level in values.get("demote", {}).items():
         if level not in ("Recommends", "Suggests"):
             mistakes.append(f'demote.{name} must be "Recommends" or "Suggests", not {level!r}')
@@ -195,7 +196,6 @@ def refuse_later(values: Mapping[str, Any]) -> None:
     wanted = [
         f"{what} ({key} = {value!r})" for key, (value, what) in LATER.items() if values.get(key) == value
     ]
-    wanted += [key for key in LATER_LISTS if values.get(key)]
     wanted += [f'prune = ["{name}"]' for name in values.get("prune", ()) if name in PRUNE_PRESETS]
     if wanted:
         raise VenvpkgError(

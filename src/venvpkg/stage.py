@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from venvpkg.bundle import copy_interpreter, leave_out
 from venvpkg.distributions import read_distributions
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import export_project, find_project, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Installer, Request
-from venvpkg.plan import Install, Plan
+from venvpkg.plan import BUNDLE, Install, Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.relocate import Edit
 from venvpkg.scratch import scratch_folder
-from venvpkg.toolchain import cache_folders, wrap_compilers
+from venvpkg.toolchain import build_settings, cache_folders, wrap_compilers
 from venvpkg.tree import Tree
 
 # uv's notes on its own cache hold times, and its lock has done its work.
@@ -54,9 +55,10 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
     project = ""
     with scratch_folder() as scratch:
         constraints = [plan.spec.source / name for name in plan.spec.build_constraints]
-        caches = cache_folders(environ, scratch, constraints)
+        caches = cache_folders(environ, scratch, constraints, plan.spec.build_depends)
         wrap_compilers(scratch / "compilers", (scratch, *caches.values()), environ)
         env = {name: str(folder) for name, folder in caches.items()}
+        env |= build_settings(environ)
         env |= {"TMPDIR": str(scratch), "PATH": f"{scratch / 'compilers'}:{environ.get('PATH', '')}"}
         if plan.spec.project is not None:
             export_project(plan, scratch / "source")
@@ -72,7 +74,10 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
                     command = installer.command(plan.spec, replace(request, archives=archives))
                 run(command, env=settings, cwd=plan.spec.source)
             except VenvpkgError as error:
-                raise explain_failure(error, installer.title, install) from error
+                minor = plan.interpreter.minor
+                raise explain_failure(error, installer.title, install, plan.spec, minor) from error
+        if plan.bundled:
+            leave_out(plan, set(plan.spec.bundle_keep))
         tree = Tree.from_dir(plan.workshop)
         require_identity(plan, tree, made)
         if plan.spec.project is not None:
@@ -103,7 +108,8 @@ def require_known_settings(plan: Plan, project: str) -> None:
 
 def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> None:
     """Make an empty virtual environment without pip, its links as the server needs them."""
-    words: list[str | Path] = [plan.interpreter.path, "-I", "-m", "venv", "--without-pip"]
+    python = copy_interpreter(plan, run) if plan.bundled else plan.interpreter.path
+    words: list[str | Path] = [python, "-I", "-m", "venv", "--without-pip"]
     words += ["--system-site-packages"] if plan.spec.system_site_packages else []
     try:
         run([*words, plan.workshop], env=python_environment(environ))
@@ -119,7 +125,8 @@ def make_environment(plan: Plan, run: Runner, environ: Mapping[str, str]) -> Non
     folder = plan.workshop / "bin"
     for link in [p for p in folder.iterdir() if p.is_symlink() and p.name.startswith("python")]:
         link.unlink()
-    (folder / "python").symlink_to(plan.interpreter.path)
+    # From one folder of the prefix to another, a link has to be as Policy 10.5 wants it.
+    (folder / "python").symlink_to(f"../{BUNDLE}/bin/{python.name}" if plan.bundled else python)
     for name in ("python3", f"python{plan.interpreter.minor}"):
         (folder / name).symlink_to("python")
 

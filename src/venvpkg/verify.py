@@ -12,7 +12,7 @@ from venvpkg.distributions import locate, read_record, server_markers, text_of
 from venvpkg.evidence import Evidence, interpreters, program_path
 from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
-from venvpkg.shlibs import External, Missing
+from venvpkg.shlibs import External, Missing, optional_module
 from venvpkg.smoke import smoke_findings
 from venvpkg.stdlib import SPLIT, split_dependencies
 from venvpkg.tree import Entry
@@ -132,7 +132,7 @@ def check_v006(evidence: Evidence) -> Iterator[Finding]:
 def check_v007(evidence: Evidence) -> Iterator[Finding]:
     """Find libraries that nothing provides."""
     for link in evidence.links:
-        if isinstance(link, Missing):
+        if isinstance(link, Missing) and not optional_module(link.object):
             yield Finding(
                 code="V007",
                 path=str(evidence.inside / link.object),
@@ -145,7 +145,7 @@ def check_v008(evidence: Evidence) -> Iterator[Finding]:
     """Find libraries that the system provides and Depends does not cover."""
     covered = evidence.covered | evidence.system.closure(evidence.weak_relations)
     for link in evidence.links:
-        if isinstance(link, External):
+        if isinstance(link, External) and not optional_module(link.object):
             owner = evidence.system.provider(link.soname)
             if owner not in covered:
                 yield Finding(

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pythons import Python, find_pythons
-from venvpkg.bytecode import compile_tree, drop_stale, parallel_jobs
+from venvpkg.bytecode import compile_tree, drop_stale
 from venvpkg.errors import VenvpkgError
 from venvpkg.interpreter import Interpreter
 from venvpkg.plan import Move, Plan, make_plan
@@ -192,6 +192,7 @@ def plan_for(python: Python, folder: Path, **values: object) -> Plan:
         cache_tag=python.cache_tag,
         stdlib=Path("/usr/lib"),
         package=str(python),
+        origin=Path("/usr"),
     )
     return make_plan(spec, interpreter, folder / "debian" / "app")
 
@@ -242,21 +243,6 @@ def test_bytecode_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ)
     assert caught.value.code == "compile-failed"
     assert "__pycache__" in "\n".join(caught.value.causes)
-
-
-@pytest.mark.parametrize(
-    ("options", "jobs"),
-    [("parallel=3", 3), ("nocheck parallel=2 x", 2), ("parallel=0", 1), ("parallel=1", 1)],
-)
-def test_jobs_are_those_of_deb_build_options(options: str, jobs: int) -> None:
-    """Policy §4.9.1."""
-    assert parallel_jobs({"DEB_BUILD_OPTIONS": options}) == jobs
-
-
-@pytest.mark.parametrize("options", ["", "parallel=", "parallel=x", "noparallel"])
-def test_jobs_are_the_cores_where_nothing_is_said(options: str) -> None:
-    """Nonsense says nothing."""
-    assert parallel_jobs({"DEB_BUILD_OPTIONS": options}) == len(os.sched_getaffinity(0))
 
 
 # --- Relocation of bytecode that came with a distribution

@@ -9,7 +9,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
 
 FLOORS = (
     {"credentials", "errors"},
-    {"control", "elf", "keys", "log", "process", "report", "scratch", "tree"},
+    {"control", "elf", "keys", "log", "missing", "process", "report", "scratch", "toolchain", "tree"},
     {"distributions", "elsewhere", "locks", "spec", "system", "versions"},
     {"builddeps", "cleanroot", "configuration", "deb", "indexes", "interpreter"},
     {"plan"},
@@ -22,8 +22,8 @@ FLOORS = (
         "relocate",
         "shlibs",
         "stdlib",
-        "toolchain",
     },
+    {"bundle"},
     {"expose", "lockfiles", "smoke", "stage"},
     {"depends", "evidence", "wheelhouse"},
     {"debhelper", "vendor", "verify"},

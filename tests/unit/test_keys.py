@@ -108,7 +108,7 @@ def test_every_key_is_a_field_of_the_specification() -> None:
     """But those which an issue to come brings."""
     fields = Spec.__dataclass_fields__
     absent = {key.name for key in KEYS if key.name.replace("-", "_") not in fields}
-    assert absent <= {"bundle-keep", "layers"}
+    assert absent <= {"layers"}
 
 
 def test_a_choice_has_choices_and_nothing_else_has() -> None:

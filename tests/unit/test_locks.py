@@ -12,11 +12,13 @@ from venvpkg.errors import VenvpkgError
 from venvpkg.locks import (
     Pin,
     Requirements,
+    find_differences,
     find_requirements,
     is_lock,
     logical_lines,
     parse_pin,
     quote_hashes,
+    read_lock,
     read_requirements,
     resolve_groups,
 )
@@ -189,6 +191,58 @@ def test_the_set_of_names_leaves_paths_out(tmp_path: Path) -> None:
     assert read(tmp_path, "flask\n./x\nFlask\n").names == {"flask"}
 
 
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("a==1.0", "1.0"),
+        ("a[x, y] == 1.0 ; python_version > '3'", "1.0"),
+        ("a===1.0-odd", "1.0-odd"),
+        ("a==1.*", ""),
+        ("a==1.0,!=2", ""),
+        ("a>=1.0", ""),
+        ("a", ""),
+        ("./a==1.0", ""),
+        ("a @ https://e.org/a-1.0.zip", ""),
+    ],
+)
+def test_version_is_the_one_that_a_line_admits(line: str, version: str) -> None:
+    """Nothing where it admits several, or says where instead."""
+    assert parse_pin(line, "x").version == version
+
+
+@pytest.mark.parametrize("line", ["a==1", "a @ https://e.org/a.zip", "./a", "git+https://e.org/a.git@v1"])
+def test_place_is_as_exact_as_a_version(line: str) -> None:
+    """What is there is what is installed."""
+    assert parse_pin(line, "x").is_exact
+    assert not parse_pin("a>=1; platform_release == 'x@y'", "x").is_exact
+
+
+def test_fragment_of_a_url_is_a_hash() -> None:
+    """To pip and uv as well."""
+    value = "a" * 64
+    assert parse_pin(f"a @ https://e.org/a.zip#sha256={value}", "x").hashes == (f"sha256:{value}",)
+    assert parse_pin(f"https://e.org/a.zip#egg=a&sha256={value}", "x").hashes == (f"sha256:{value}",)
+    assert parse_pin(f"https://e.org/a.zip#sha256={value} --hash={A}", "x").hashes == (A,)
+
+
+def test_requirements_are_mixed_where_some_have_hashes(tmp_path: Path) -> None:
+    """Neither all nor none."""
+    assert read(tmp_path, f"a==1 --hash={A}\nb\n").mixed
+    assert not read(tmp_path, f"a==1 --hash={A}\n").mixed
+    assert not read(tmp_path, "a\nb\n").mixed
+
+
+def test_options_are_kept_with_places_of_constraints(tmp_path: Path) -> None:
+    """Those of included files too; a constraint counts from the file that names it."""
+    write(tmp_path, "-c limits.txt\n--no-binary a\n", "more/b.txt")
+    found = read(tmp_path, "--index-url https://e.org\n-r more/b.txt\na\n--no-binary a\n")
+    assert found.options == (
+        "--index-url https://e.org",
+        f"-c {tmp_path / 'more/limits.txt'}",
+        "--no-binary a",
+    )
+
+
 # --- Options
 
 
@@ -314,6 +368,66 @@ def test_a_project_may_have_none(tmp_path: Path) -> None:
     """A folder of that name is none."""
     (tmp_path / "requirements.txt").mkdir()
     assert find_requirements(tmp_path) == ()
+
+
+# --- Locks
+
+LOCKS = {
+    "uv.lock": '[[package]]\nname = "A_b"\nversion = "1.0"\nsource = { registry = "https://e.org/simple" }\n',
+    "poetry.lock": f'[[package]]\nname = "a-b"\nversion = "1.0"\nfiles = [{{file = "x", hash = "{A}"}}]\n',
+    "pdm.lock": '[metadata]\ngroups = ["default", "Web_app"]\n[[package]]\nname = "a.b"\nversion = "1.0"\n',
+    "Pipfile.lock": '{"_meta": {}, "default": {"a-b": {"version": "==1.0", "hashes": ["'
+    + A
+    + '"]}}, "x": {}}',
+    "pylock.toml": '[[packages]]\nname = "a-b"\nversion = "1.0"\n',
+}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_lock_tells_names_and_versions(name: str, tmp_path: Path) -> None:
+    """By normalized name."""
+    assert read_lock(write(tmp_path, LOCKS[name], name)).versions == [("a-b", "1.0")]
+
+
+def test_lock_tells_what_else_it_has(tmp_path: Path) -> None:
+    """Indexes, hashes and groups, where it has them."""
+    found = {name: read_lock(write(tmp_path, text, name)) for name, text in LOCKS.items()}
+    assert found["uv.lock"].indexes == {"https://e.org/simple"}
+    assert found["poetry.lock"].distributions[0].hashes == (A,)
+    assert found["Pipfile.lock"].distributions[0].hashes == (A,)
+    assert found["pdm.lock"].groups == {"default", "web-app"}
+    assert found["Pipfile.lock"].groups == {"packages", "x"}
+    assert found["uv.lock"].groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("uv.lock", "<<<<<<< HEAD\n"),
+        ("uv.lock", "[[package]]\nversion = '1'\n"),
+        ("uv.lock", "package = 3\n"),
+        ("poetry.lock", "package = ['a']\n"),
+        ("Pipfile.lock", "[]"),
+        ("Pipfile.lock", '{"_meta": {}, "default": {"a": 3}}'),
+        ("Pipfile.lock", "[" * 100_000),
+        ("uv.lock", b"\xff"),
+    ],
+)
+def test_file_that_is_no_lock_is_an_error(name: str, text: str | bytes, tmp_path: Path) -> None:
+    """With its name."""
+    with pytest.raises(VenvpkgError) as caught:
+        read_lock(write(tmp_path, text, name))
+    assert (caught.value.code, name in caught.value.message) == ("lock-invalid", True)
+
+
+def test_differences_are_what_a_lock_has_not() -> None:
+    """Missing, or another version; for this environment alone."""
+    required = ["a>=2", "b", "c[x]<2; python_version < '3.11'", "d==1", "E_f>1", "g>1"]
+    locked = [("a", "1.0"), ("a", "1.5"), ("d", "1"), ("e-f", ""), ("g", "of no form")]
+    assert find_differences(required, locked, {"python_version": "3.11"}) == [
+        "The project requires a>=2, and 1.0, 1.5 is locked.",
+        "The project requires b, which is not locked.",
+    ]
 
 
 # --- Groups

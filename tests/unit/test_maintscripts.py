@@ -26,6 +26,7 @@ def plan(package: str = "app", minor: str = "3.11", **values: object) -> Plan:
         cache_tag="cpython-311",
         stdlib=Path("/usr/lib/python3.11"),
         package=f"python{minor}",
+        origin=Path("/usr"),
     )
     return make_plan(
         Spec.from_values(package, Path("/nowhere"), named), interpreter, Path("/nowhere/debian/x")

@@ -19,6 +19,7 @@ PYTHON = Interpreter(
     cache_tag="cpython-311",
     stdlib=Path("/usr/lib/python3.11"),
     package="python3.11",
+    origin=Path("/usr"),
 )
 
 
@@ -86,10 +87,11 @@ def test_hashes_hold_for_the_requirements_and_never_for_the_project(tmp_path: Pa
     assert (project.hashes, project.project, project.dependencies) == (False, True, False)
 
 
-def test_one_pin_without_hash_turns_hashes_off(tmp_path: Path) -> None:
-    """Where nobody asked for them."""
-    (install,) = plan(tmp_path, f"flask==3 --hash={A}\nlxml==5\n").installs
-    assert not install.hashes
+def test_what_has_a_hash_is_held_to_it(tmp_path: Path) -> None:
+    """Before the rest is asked for: pip refuses hashes on some lines alone."""
+    first, install = plan(tmp_path, f"flask==3 --hash={A}\nlxml==5\n").installs
+    assert (first.hashes, first.dependencies, first.lines) == (True, False, (f"flask==3 --hash={A}",))
+    assert (install.hashes, install.files, install.lines) == (False, (), ("flask==3", "lxml==5"))
 
 
 def test_hashes_that_are_asked_for_and_missing_are_an_error(tmp_path: Path) -> None:

@@ -282,8 +282,7 @@ def test_settings_become_tuples_by_normalized_name() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"interpreter": "bundled"}, {"layers": True}, {"bundle-keep": ["x"]},
-     {"prune": ["tests"]}],
+    [{"layers": True}, {"prune": ["tests"]}],
 )  # fmt: skip
 def test_what_is_not_built_yet_is_said(values: Mapping[str, Any]) -> None:
     """A key that did nothing would be worse than an error."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from venvpkg.toolchain import cache_folders, wrap_compilers
+from venvpkg.toolchain import build_settings, cache_folders, parallel_jobs, wrap_compilers
 
 SOURCE = '#include "own.h"\n#include <assert.h>\nint two(int x) { assert(x); return own(x) + 1; }\n'
 HEADER = "static inline int own(int x) { return x + 1; }\n"
@@ -174,6 +174,74 @@ def test_exit_status_is_the_compiler_s(status: int, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------
+# For which processor
+
+
+def test_flags_for_this_very_processor_are_left_out(tmp_path: Path) -> None:
+    """A package has to run on an older machine; flags that name a processor stay."""
+    words = [
+        "-O2",
+        "-march=native",
+        "x y",
+        "",
+        "-mtune=native",
+        "-march=x86-64-v2",
+        "-mcpu=native",
+        "-march",
+        "a.c",
+    ]
+    kept = ["-O2", "x y", "", "-march=x86-64-v2", "-march", "a.c"]
+    assert handed_on(tmp_path, words, tmp_path) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("DEB_CFLAGS_APPEND", True),
+        ("DEB_CXXFLAGS_MAINT_APPEND", True),
+        ("DEB_CFLAGS_SET", True),
+        ("CFLAGS", False),
+        ("DEB_CFLAGS_STRIP", False),
+    ],
+)
+def test_packager_may_ask_for_this_processor(name: str, asked: bool, tmp_path: Path) -> None:
+    """In the variables of dpkg-buildflags; CFLAGS itself may come from the user's own shell."""
+    show(tmp_path / "real")
+    show(tmp_path / "real", "rustc")
+    environ = wrap(tmp_path, {"PATH": f"{tmp_path / 'real'}:/usr/bin:/bin", name: "-O3 -march=native"})
+    for compiler, word in (("gcc", "-march=native"), ("rustc", "target-cpu=native")):
+        done = subprocess.run(
+            [compiler, word], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert (f"<{word}>" in done.stdout) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["-C", "target-cpu=native", "a b.rs"], ["-C", "target-cpu=generic", "a b.rs"]),
+        (["-Ctarget-cpu=native"], ["-Ctarget-cpu=generic"]),
+        (["--codegen=target-cpu=native", ""], ["--codegen=target-cpu=generic", ""]),
+        (["-C", "target-cpu=znver3"], ["-C", "target-cpu=znver3"]),
+    ],
+)
+def test_rust_is_compiled_for_every_processor(words: list[str], kept: list[str], tmp_path: Path) -> None:
+    """Whatever a project's .cargo/config.toml says."""
+    show(tmp_path / "real", "rustc")
+    environ = wrap(tmp_path, {"PATH": f"{tmp_path / 'real'}:/usr/bin:/bin"})
+    done = subprocess.run(["rustc", *words], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.removesuffix(">\n").removeprefix("<").split(">\n<") == kept
+
+
+def test_rustflags_name_no_native_processor() -> None:
+    """They are left as they are otherwise, and where the packager asks for it."""
+    flags = "-C debuginfo=2 -C target-cpu=native"
+    assert build_settings({"RUSTFLAGS": flags})["RUSTFLAGS"] == "-C debuginfo=2 -C target-cpu=generic"
+    assert "RUSTFLAGS" not in build_settings({"RUSTFLAGS": flags, "DEB_RUSTFLAGS_APPEND": flags})
+    assert "RUSTFLAGS" not in build_settings({"RUSTFLAGS": "-C debuginfo=2"})
+
+
+# ---------------------------------------------------------------------------------------------
 # Which compilers
 
 
@@ -265,6 +333,20 @@ def test_other_flags_have_another_cache(name: str, tmp_path: Path) -> None:
     assert len(set(known)) == 5 - (name == "CFLAGS")
 
 
+def test_other_build_depends_have_another_cache(tmp_path: Path) -> None:
+    """Pillow without libfreetype-dev is another Pillow."""
+    environ = {"HOME": str(tmp_path)}
+    lists: list[tuple[str, ...]] = [
+        (),
+        ("libpng-dev",),
+        ("libpng-dev", "libtiff-dev"),
+        ("libtiff-dev", "libpng-dev"),
+    ]
+    found = [cache_folders(environ, tmp_path, (), relations)["UV_CACHE_DIR"] for relations in lists]
+    assert len(set(found)) == 3
+    assert found[2] == found[3]
+
+
 def test_place_of_the_build_is_no_flag(tmp_path: Path) -> None:
     """dpkg-buildflags names it, and the cache would be new in every folder."""
     flags = [
@@ -316,3 +398,69 @@ def test_each_cache_goes_where_it_can(home_of_plain_user: Path) -> None:
     assert found["PIP_CACHE_DIR"].parent == home_of_plain_user / ".cache/pip"
     home_of_plain_user.joinpath(".cache").chmod(0o500)
     assert cache_folders(environ, Path("/scratch"))["PIP_CACHE_DIR"] == Path("/scratch/cache/pip")
+
+
+# ---------------------------------------------------------------------------------------------
+# Jobs
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs"),
+    [("parallel=3", 3), ("nocheck parallel=2 x", 2), ("parallel=0", 1), ("parallel=1", 1)],
+)
+def test_jobs_are_those_of_deb_build_options(options: str, jobs: int) -> None:
+    """Policy §4.9.1."""
+    assert parallel_jobs({"DEB_BUILD_OPTIONS": options}) == jobs
+
+
+@pytest.mark.parametrize("options", ["", "parallel=", "parallel=x", "noparallel"])
+def test_jobs_are_the_cores_where_nothing_is_said(options: str) -> None:
+    """Nonsense says nothing."""
+    assert parallel_jobs({"DEB_BUILD_OPTIONS": options}) == len(os.sched_getaffinity(0))
+
+
+def test_source_builds_are_told_how_many_jobs_there_may_be() -> None:
+    """Each build system in its own variable; uv builds one at a time."""
+    found = build_settings({"DEB_BUILD_OPTIONS": "nocheck parallel=3"})
+    assert found == {
+        "CARGO_BUILD_JOBS": "3",
+        "CMAKE_BUILD_PARALLEL_LEVEL": "3",
+        "MAKEFLAGS": "-j3",
+        "MAX_JOBS": "3",
+        "NPY_NUM_BUILD_JOBS": "3",
+        "UV_CONCURRENT_BUILDS": "1",
+    }
+
+
+def test_what_the_user_has_set_stays() -> None:
+    """One variable at a time."""
+    environ = {"MAX_JOBS": "1", "UV_CONCURRENT_BUILDS": "7", "DEB_BUILD_OPTIONS": "parallel=3"}
+    found = build_settings(environ)
+    assert not {"MAX_JOBS", "UV_CONCURRENT_BUILDS"} & set(found)
+    assert found["NPY_NUM_BUILD_JOBS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("flags", "made"),
+    [
+        ("", "-j3"),
+        ("w", "w -j3"),
+        ("-j8", "-j8"),
+        ("kw -j", "kw -j"),
+        ("w -j8 --jobserver-auth=3,4 -- CC=cc", "w -j3 -- CC=cc"),
+        (" -j8 --jobserver-auth=fifo:/tmp/x", "-j3"),
+        ("-- X=-j1", "-j3 -- X=-j1"),
+    ],
+)
+def test_make_has_its_jobs(flags: str, made: str, tmp_path: Path) -> None:
+    """The job server of debian/rules is out of reach; make understands what comes of it."""
+    found = build_settings({"MAKEFLAGS": flags, "DEB_BUILD_OPTIONS": "parallel=3"})["MAKEFLAGS"]
+    assert found == made
+    if shutil.which("make"):
+        (tmp_path / "Makefile").write_text("all:\n\t@echo one $(MAKEFLAGS)\n")
+        environ = {"PATH": os.environ["PATH"], "MAKEFLAGS": found}
+        done = subprocess.run(
+            ["make", "-s"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+        )
+        assert "-j" in done.stdout
+        assert done.stderr == ""

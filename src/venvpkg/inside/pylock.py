@@ -1,9 +1,9 @@
 """Say what a pylock.toml (PEP 751) selects for the Python that runs this.
 
-Reads ``{"site", "lock", "extras", "groups", "project"}`` as JSON from standard input: the folder that holds
-``packaging``, the lock's content, and the requirements of the project. Writes ``{"lines", "stale"}``:
-requirements with the hashes of all files that the lock has of them, and what the project requires and the
-lock has not.
+Reads ``{"site", "lock", "extras", "groups"}`` as JSON from standard input: the folder that holds
+``packaging``, and the lock's content. Writes ``{"lines", "selected", "indexes", "unfit"}``: requirements with
+the hashes of all files that the lock has of them, their names and versions, the indexes that they come from,
+and why the lock is not for this Python, if it is not.
 """
 
 from __future__ import annotations
@@ -16,27 +16,19 @@ from typing import Any
 def main() -> None:
     asked = json.load(sys.stdin)
     sys.path.insert(0, asked["site"])
-    from packaging.pylock import Pylock
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
+    from packaging.pylock import Pylock, PylockSelectError
 
     lock = Pylock.from_dict(asked["lock"])
-    selected = list(lock.select(extras=asked["extras"], dependency_groups=asked["groups"] or None))
-    lines = [line_of(package, source) for package, source in selected]
-    versions = {canonicalize_name(package.name): package.version for package, _ in selected}
-    stale = []
-    for text in asked["project"]:
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        name = canonicalize_name(requirement.name)
-        if name not in versions:
-            stale.append("the project requires {}, which the lock has not".format(text))
-            continue
-        version = versions[name]
-        if version and not requirement.specifier.contains(version, prereleases=True):
-            stale.append("the project requires {}, and the lock has {}".format(text, version))
-    json.dump({"lines": lines, "stale": stale}, sys.stdout)
+    told: dict[str, Any] = {"lines": [], "selected": [], "indexes": [], "unfit": []}
+    try:
+        selected = list(lock.select(extras=asked["extras"], dependency_groups=asked["groups"] or None))
+    except PylockSelectError as error:
+        selected, told["unfit"] = [], [str(error)]
+    for package, source in selected:
+        told["lines"].append(line_of(package, source))
+        told["selected"].append((package.name, str(package.version or "")))
+        told["indexes"] += [package.index] if package.index else []
+    json.dump(told, sys.stdout)
 
 
 def line_of(package: Any, source: Any) -> str:
