@@ -28,7 +28,7 @@ PARTS = {
     ),
     "idle": ("lib/python3.*/idlelib", "lib/python3.*/turtledemo"),
     "ensurepip": ("lib/python3.*/ensurepip",),
-    "static": ("*.a", "*/config-3.*/*.o"),
+    "static": ("*.a", "*/config-3.*/*.o", "*/config-3.*/libpython*"),
     "headers": ("include", "lib/pkgconfig"),
 }  # fmt: skip
 # Of others' making, or of another time's.
@@ -71,12 +71,12 @@ def copy_interpreter(plan: Plan, run: Runner) -> Path:
             shutil.copytree(source, copy, symlinks=True, ignore=_skip, dirs_exist_ok=True)
         else:
             shutil.copy2(source, copy, follow_symlinks=False)
-    _settle_links(target, origin)
     (target / "lib" / f"python{minor}" / "site-packages").mkdir(exist_ok=True)
     copyright_file = Path("/usr/share/doc", f"python{minor}", "copyright")
     if str(origin) == "/usr" and copyright_file.is_file():
         shutil.copy2(copyright_file, target / "LICENSE")
     leave_out(plan, keep)
+    _settle_links(target, origin)
     if str(origin) not in COMMON:
         for path in _elves(target):
             _free(path, target, origin, run)
@@ -104,7 +104,7 @@ def _settle_links(target: Path, origin: Path) -> None:
     """Replace links that lead out of the copy by what they lead to: Debian's sitecustomize is in /etc."""
     for link in [p for p in target.rglob("*") if p.is_symlink()]:
         real = Path(os.path.realpath(link))
-        if real.is_relative_to(target):
+        if real.is_relative_to(target) and real.exists():
             continue
         aim = link.readlink()
         original = aim if aim.is_absolute() else origin / link.relative_to(target).parent / aim

@@ -73,8 +73,8 @@ def compute(
         raise explain_missing(missing, plan.prefix, run)
     libraries = resolve(plan, elves, links, distributions, run, unused)
     if plan.bundled:
-        # OpenSSL looks for certificates where Debian has them; all else of the standard library is inside.
-        interpreter = Dependencies(depends=("ca-certificates",))
+        # OpenSSL and zoneinfo look where Debian has their data; all else of the standard library is inside.
+        interpreter = Dependencies(depends=("ca-certificates", "tzdata"))
     else:
         interpreter = Dependencies(
             depends=(plan.interpreter.package, *split.depends), suggests=split.suggests

@@ -43,13 +43,15 @@ def test_hashes_are_enforced_for_requirements_and_not_for_the_project(
     assert case.versions() == {"demo": "1.0", "wren-needs": "1.0", "wren-pure": "1.0"}
 
 
-def test_wrong_hash_stops_the_build(make: MakeCase, installer: str) -> None:
-    """The error has a code of its own, and quotes the installer."""
+def test_wrong_hash_stops_the_build(make: MakeCase, installer: str, wheelhouse: Path) -> None:
+    """The error has a code of its own, and shows the pinned hash and the file's."""
     pins = f"wren-pure==1.0 --hash=sha256:{'0' * 64}\n"
     case = make(installer=installer, files={"requirements.txt": pins})
     error = fail(case)
+    (file,) = wheelhouse.glob("wren_pure-1.0-*.whl")
     assert error.code == "hash-mismatch"
-    assert "0" * 64 in "\n".join(error.causes)
+    assert error.causes[0].startswith("wren-pure==1.0")
+    assert error.causes[1:] == [f"  expected sha256:{'0' * 64}", f"  got      {wheels.hash_of(file)}"]
     assert not case.stage.exists()
 
 
