@@ -160,7 +160,7 @@ PYTHON = "python3-dev"
 QUOTE = "[`'\"‘’“”]?"
 HEADER = re.compile(
     r"fatal error: (\S+): No such file|fatal error: '(\S+)' file not found"
-    r"|ERROR: .*header ['\"<](\S+?)['\">] not found|rror: cannot find (\S+\.h)\b"
+    r"|ERROR: .*header ['\"<](\S+?)['\">] not (?:found|usable)|rror: cannot find (\S+\.h)\b"
 )
 LIBRARY = re.compile(r"cannot find -l([^\s:]+)|library ['\"](\S+)['\"] not found")
 # Meson looks with CMake's names too, so what it misses is not a module for certain.

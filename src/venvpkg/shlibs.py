@@ -1,5 +1,6 @@
 """Splits sonames into bundled and external; asks dpkg-shlibdeps for the external."""
 
+import json
 import re
 import shutil
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -252,12 +253,17 @@ def explain_missing(missing: Sequence[Missing], prefix: PurePosixPath, run: Runn
         where = f" (in the Debian package {' or '.join(named)})" if named else ""
         causes.append(f"{needers[0]}{more} needs {soname}{where}")
     install = f"apt-get install {' '.join(dict.fromkeys(packages))}\n" if packages else ""
+    # Globs of the keys prune and accept, relative to the prefix.
+    globs = [f"*/{path.name}" for path in dict.fromkeys(link.object for link in missing)]
+    records = ", ".join(f'{{ code = "V007", path = "{glob}", reason = "…" }}' for glob in globs[:3])
     return VenvpkgError(
         code="soname-not-found",
         message="A library is neither in the environment nor on this system.",
         causes=causes,
-        hint=f"{install}Add the package that has it to build-depends and to Build-Depends; for a part of a\n"
-        'wheel that is never loaded: accept = [{ code = "V007", path = "…", reason = "…" }]',
+        hint=f"{install}Add the package that has it to build-depends and to Build-Depends.\n"
+        "What is never loaded can go:\n"
+        f"prune = {json.dumps(globs[:20])}\n"
+        f"or stay as it is: accept = [{records}{', …' if len(globs) > 3 else ''}]",
     )
 
 

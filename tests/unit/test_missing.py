@@ -53,6 +53,7 @@ def packages(text: str) -> list[str]:
         ("meson.build:5:7: ERROR: Program 'swig' not found or not executable", ["swig"]),
         ("meson.build:9:5: ERROR: C shared or static library 'hdf5' not found", ["libhdf5-dev"]),
         ("ERROR: Could not detect Ninja v1.8.2 or newer", ["ninja-build"]),
+        ("meson.build:27:7: ERROR: C header 'libqhull_r/qhull_ra.h' not usable", ["libqhull-dev"]),
         # CMake; what it could do without stands behind two dashes
         (
             "-- Could NOT find Doxygen\n-- Could NOT find SWIG\nCMake Error at X.cmake:230 (message):\n"

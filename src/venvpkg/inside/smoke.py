@@ -55,8 +55,9 @@ def module_files() -> dict[str, str]:
     names: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        # This program is no part of the environment; multiprocessing gives it a second name.
-        if isinstance(place, str) and place != __file__:
+        # This program is no part of the environment; multiprocessing gives it a second name. Some modules
+        # come out of an archive, or name the source that they were made from: that is no file.
+        if isinstance(place, str) and place != __file__ and os.path.isabs(place) and os.path.isfile(place):
             names[name] = place
     return names
 
