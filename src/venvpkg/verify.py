@@ -173,9 +173,12 @@ def check_v009(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _tail(path: PurePosixPath) -> str:
+def _glob(path: PurePosixPath) -> str:
+    """Return a glob of the key prune that has a file of the environment."""
     parts = path.parts
-    return "/".join(parts[parts.index("site-packages") + 1 :] if "site-packages" in parts else parts)
+    return "/".join(
+        ["*", *(parts[parts.index("site-packages") + 1 :] if "site-packages" in parts else parts)]
+    )
 
 
 def check_v010(evidence: Evidence) -> Iterator[Finding]:
@@ -189,7 +192,7 @@ def check_v010(evidence: Evidence) -> Iterator[Finding]:
             machine = f"{elf.machine.removeprefix('EM_')}, {elf.bits} bits"
             wrong = f"is for {machine}, in a package for {architecture}"
             # A glob of the key prune is relative to the prefix.
-            hint = f'Build on each architecture; if it is never used here: prune = ["*/{_tail(path)}"]'
+            hint = f'Build on each architecture; if it is never used here: prune = ["{_glob(path)}"]'
         else:
             continue
         yield Finding(
@@ -208,13 +211,13 @@ def check_v011(evidence: Evidence) -> Iterator[Finding]:
 
 def check_v012(evidence: Evidence) -> Iterator[Finding]:
     """Find secrets: credentials in URLs, private keys, files that hold credentials."""
+    brought = {path: d.name for d in evidence.distributions for path in d.files}
     for secret in evidence.secrets:
-        yield Finding(
-            code="V012",
-            path=str(secret.path),
-            message=secret.what,
-            hint="Take it out, and change it where it was published; let the server read it from elsewhere.",
-        )
+        hint = "Take it out, and change it where it was published; let the server read it from elsewhere."
+        inside = secret.path.is_relative_to(evidence.inside) and secret.path.relative_to(evidence.inside)
+        if inside and brought.get(inside, evidence.project) != evidence.project:
+            hint = f'{brought[inside]} ships it to everyone. Leave it out: prune = ["{_glob(inside)}"]'
+        yield Finding(code="V012", path=str(secret.path), message=secret.what, hint=hint)
 
 
 def check_v013(evidence: Evidence) -> Iterator[Finding]:
