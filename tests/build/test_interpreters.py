@@ -338,7 +338,12 @@ def present(version: str) -> Present:
     minor = ".".join(version.split(".")[:2])
     path = Path(f"/usr/bin/python{minor}")
     return Present(
-        path=path, version=Version(version), implementation="CPython", cache_tag="", stdlib=Path("/")
+        path=path,
+        version=Version(version),
+        implementation="CPython",
+        cache_tag="",
+        stdlib=Path("/"),
+        origin=path,
     )
 
 
