@@ -279,3 +279,27 @@ def test_failure_leaves_the_old_folder(online: VendorCase) -> None:
     assert sorted(p.name for p in (case.source / "debian").iterdir()) == sorted(
         ["changelog", "control", "rules", "source", "wheelhouse"]
     )
+
+
+@pytest.mark.network
+def test_lock_needs_its_tool_no_more(online: VendorCase, tmp_path: Path) -> None:
+    """What it pins is listed in the folder, with folders of the source package as they are."""
+    if not shutil.which("uv"):
+        pytest.skip("uv is not on PATH")
+    sdist = wheels.write_sdist(tmp_path / "kept", "wren-local", build_requires=["wren-pure<2"])
+    case = online(dependencies=["wren-local", "iniconfig"], installer="pip")
+    shutil.unpack_archive(sdist, case.source / "libs")
+    pyproject = case.source / "pyproject.toml"
+    source = '[tool.uv.sources]\nwren-local = { path = "libs/wren_local-1.0" }\n'
+    pyproject.write_text(
+        f"{pyproject.read_text()}\n{source}".replace("[project]", '[project]\nrequires-python = ">=3.11"')
+    )
+    subprocess.run(["uv", "lock", "--quiet"], cwd=case.source, env=case.environ, check=True)
+    vendor(case)
+    listed = (house(case) / "demo.txt").read_text().splitlines()
+    assert "./libs/wren_local-1.0" in listed
+    assert any(line.startswith("iniconfig==") and "--hash=sha256:" in line for line in listed)
+    offline(case).environ["PATH"] = "/usr/bin:/bin"
+    case.finish()
+    assert set(case.versions()) == {"demo", "wren-local", "iniconfig"}
+    assert case.gate() == ()
