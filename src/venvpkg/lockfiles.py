@@ -1,15 +1,12 @@
 """Turns locks into requirements files for pip and uv, each with its own tool."""
 
-import hashlib
 import json
-import os
 import platform
 import re
 import shutil
-import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,15 @@ from packaging.version import Version
 
 from venvpkg.distributions import server_markers
 from venvpkg.errors import VenvpkgError
-from venvpkg.installers import Installer, Request
+from venvpkg.flat import (
+    PUBLIC,
+    flatten,
+    index_options,
+    index_url,
+    names_local_paths,
+    tidy,
+)
+from venvpkg.installers import Installer
 from venvpkg.interpreter import Interpreter
 from venvpkg.locks import (
     Lock,
@@ -35,23 +40,18 @@ from venvpkg.locks import (
     resolve_groups,
 )
 from venvpkg.log import warn
-from venvpkg.plan import Install, exported_file, requirement_files
+from venvpkg.plan import exported_file, requirement_files
 from venvpkg.process import Runner, python_environment
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
+from venvpkg.tools import tool_environment
 
-PUBLIC = re.compile(r"https://pypi\.org/simple/?")
-INDEX = re.compile(r"(-i|--index-url|--extra-index-url)[= ]\s*(\S+)\s*")
 STALE = re.compile(
     r"needs to be updated|changed significantly|not up to date|out of date|hash .*mismatch", re.I
 )
 # pdm has no hashes for a folder or a repository, and writes none at all where one is missing.
 UNHASHED = "export with `--no-hashes`"
 UV_INDEXES = re.compile(r"UV_((DEFAULT_|EXTRA_)?INDEX(_URL)?|FIND_LINKS|NO_INDEX)")
-EDITABLE = re.compile(r"^(-e|--editable)([= ]+|(?=\.))", re.MULTILINE)
-# uv's own: pip wants a URL behind a name.
-NAMED_PATH = re.compile(r"([\w.-]+\s*(?:\[[^]]*\])?\s*@\s*)(\.{1,2}/[^\s;#]*)")
-INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S.*)")
 NUMBER = re.compile(r"\d+(\.\d+)+")
 PYLOCK, PACKAGING = "pylock.py", "packaging==26.3"
 
@@ -191,8 +191,7 @@ def _requirements_of(file: Path, job: Job) -> str | None:
         return _export(TOOLS[file.name], file, job)
     if is_lock(file) and file.suffix == ".toml":
         return _export_pylock(file, job)
-    lines = [line for _, line in logical_lines(flatten(file))]
-    if any(EDITABLE.match(line) or local_path(line) or NAMED_PATH.match(line) for line in lines):
+    if names_local_paths(flatten(file)):
         return tidy(flatten(file), job.spec.source / (job.spec.project or "."))
     return None
 
@@ -323,85 +322,6 @@ def _indexes(text: str, lock: Lock, file: Path) -> list[str]:
     return index_options([one.index for one in there], file.parent)
 
 
-def index_options(places: Iterable[str], folder: Path) -> list[str]:
-    """Return options for the indexes that a lock names, but for the public one: URLs, or paths of folders."""
-    lines = []
-    for place in dict.fromkeys(places):
-        url = index_url(place, folder)
-        flat = url.startswith("file://") and any(
-            path.name.endswith((".whl", ".tar.gz", ".zip")) for path in Path(url[7:]).glob("*")
-        )
-        if not PUBLIC.fullmatch(url):
-            lines.append(f"{'--find-links' if flat else '--extra-index-url'} {url}")
-    return lines
-
-
-def index_url(place: str, folder: Path) -> str:
-    """Return the URL of an index that a lock names by its URL, or by a path that counts from a folder."""
-    return place if "://" in place else (folder / place).resolve().as_uri()
-
-
-def flatten(file: Path, within: tuple[Path, ...] = ()) -> str:
-    """Return the lines of a requirements file with those of the files that it includes in place.
-
-    What cannot be read is left as it is, for :func:`venvpkg.locks.read_requirements` to tell.
-    """
-    try:
-        lines = logical_lines(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return f"-r {file}\n"
-    text = ""
-    for _, line in lines:
-        included = INCLUDE.fullmatch(line)
-        place = file.parent / included[2].strip("\"'") if included else file
-        if included and included[1] in ("-r", "--requirement") and place not in (file, *within):
-            text += flatten(place, (file, *within))
-        else:
-            text += f"{included[1]} {place}\n" if included else f"{line}\n"
-    return text
-
-
-def local_path(line: str) -> str:
-    """Return the path relative to some folder that a requirement line begins with, or nothing."""
-    found = re.match(r"(?!-)[^\s;#@\[]+", line)
-    word = (
-        found[0] if found and "://" not in line and not re.match(r"[\w.-]+\s*(\[[^]]*\])?\s*@", line) else ""
-    )
-    return word if not word.startswith("/") and word and not parse_pin(word, word).name else ""
-
-
-def tidy(text: str, folder: Path) -> str:
-    """Return requirements without what is the project's own or the machine's to say.
-
-    The project itself goes, the public index too: which index is the default is the machine's to say.
-    Local paths become absolute, editable ones plain.
-
-    Args:
-        text: what an exporter wrote.
-        folder: the project's folder, from which paths count.
-    """
-    lines = []
-    indexes = [found[2] for _, line in logical_lines(text) if (found := INDEX.fullmatch(line))]
-    for _, line in logical_lines(text):
-        index = INDEX.fullmatch(line)
-        if index and PUBLIC.fullmatch(index[2]):
-            continue
-        if index and any(map(PUBLIC.fullmatch, indexes)):
-            # Where the public one is asked too, no other takes the place of the machine's default.
-            line = f"--extra-index-url {index[2]}"
-        line = EDITABLE.sub("", line)
-        named, path = NAMED_PATH.match(line), local_path(line)
-        if named:
-            line = f"{named[1]}{(folder / named[2]).resolve().as_uri()}{line[named.end() :]}"
-        if path:
-            place = (folder / path).resolve()
-            if place == folder.resolve():
-                continue
-            line = f"{place}{line[len(path) :]}"
-        lines.append(line)
-    return "".join(f"{line}\n" for line in dict.fromkeys(lines))
-
-
 def find_tool(tool: Tool, scratch: Path, job: Job) -> Path:
     """Return a tool's program: the one on PATH where it serves, or one in an environment of its own.
 
@@ -421,73 +341,6 @@ def _serves(tool: Tool, program: str, job: Job) -> bool:
     if not told or Version(told[0]) < Version(tool.least):
         return False
     return job.run([program, *tool.probe], env=env, check=False).returncode == 0
-
-
-def tool_environment(
-    name: str,
-    wants: tuple[str, ...],
-    scratch: Path,
-    spec: Spec,
-    installer: Installer,
-    run: Runner,
-    environ: Mapping[str, str],
-    python: Path | None = None,
-) -> Path:
-    """Return an environment with a tool, from the user's cache or made now; no package ever holds it.
-
-    It is made with ``python``, or else with the interpreter that runs this.
-
-    Raises:
-        VenvpkgError: ``lock-tool-missing``.
-    """
-    base = (python or Path(sys.executable)).resolve()
-    key = hashlib.sha256("\n".join((*wants, str(base))).encode()).hexdigest()[:12]
-    home = environ.get("HOME") or "/nonexistent"
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache")) / "venvpkg" / "tools"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        place = (cache if os.access(cache, os.W_OK) else scratch) / f"{name}-{key}"
-    except OSError:
-        place = scratch / f"{name}-{key}"
-    # The interpreter that it was made with may have gone since.
-    if (place / "complete").is_file() and (place / "bin" / "python").exists():
-        return place
-    # An environment can't be moved, so it is made where it stays; the last file says that it is whole.
-    shutil.rmtree(place, ignore_errors=True)
-    request = Request(
-        install=Install(title=name, lines=wants),
-        python=place / "bin" / "python",
-        files=(scratch / f"{name}.txt",),
-        downloads=scratch / "downloads",
-    )
-    request.files[0].write_text("".join(f"{line}\n" for line in wants), encoding="utf-8")
-    # The project's choices of wheels and sdists are not for the tool.
-    plain = replace(
-        spec,
-        no_binary=(),
-        only_binary=(),
-        config_settings={},
-        installer_args=(),
-        build_constraints=(),
-        build_isolation=True,
-    )
-    try:
-        run([base, "-I", "-m", "venv", "--without-pip", place], env=python_environment(environ))
-        settings = installer.environment(plain, request.install, environ)
-        # The first index may have another version of what is pinned here.
-        settings.setdefault("UV_INDEX_STRATEGY", "unsafe-first-match")
-        # Not in the project's folder, whose pyproject.toml may tell uv of other indexes and versions.
-        run(installer.command(plain, request), env=settings, cwd=place)
-    except VenvpkgError as error:
-        raise VenvpkgError(
-            code="lock-tool-missing",
-            message=f"The lock takes {name} to read it, which is not on PATH and could not be installed.",
-            causes=error.causes,
-            hint="Build once where the index can be reached, which keeps the tool; or export the lock where\n"
-            'the tool is, and name the result: requirements = ["requirements.txt"]',
-        ) from error
-    (place / "complete").touch()
-    return place
 
 
 def _export_pylock(file: Path, job: Job) -> str:

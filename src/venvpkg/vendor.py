@@ -17,13 +17,14 @@ from venvpkg.export import VERSION_VARIABLES, export_project, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Pip, Request, find_installer
 from venvpkg.interpreter import Interpreter
-from venvpkg.lockfiles import export_locks, tool_environment
+from venvpkg.lockfiles import export_locks
 from venvpkg.log import step
 from venvpkg.plan import STATE, Install, Plan, choose_interpreter, make_plan
 from venvpkg.process import CommandFailedError, Runner
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 from venvpkg.stage import make_environment, make_request
+from venvpkg.tools import tool_environment
 from venvpkg.wheelhouse import (
     FOLDER,
     Origin,

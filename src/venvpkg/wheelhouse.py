@@ -11,7 +11,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from venvpkg.configuration import read_toml
 from venvpkg.errors import VenvpkgError
-from venvpkg.lockfiles import flatten
+from venvpkg.flat import flatten
 from venvpkg.locks import is_lock
 from venvpkg.plan import WHEELHOUSE, requirement_files
 from venvpkg.spec import Spec

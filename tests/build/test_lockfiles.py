@@ -14,9 +14,10 @@ import wheels
 from builds import PYTHON, Case, clean_environment, fail
 from indexes import Index, holders, serve
 from roots import find_index_settings
+from venvpkg.flat import flatten, tidy
 from venvpkg.installers import find_installer
 from venvpkg.interpreter import find_interpreter
-from venvpkg.lockfiles import TOOLS, Job, find_tool, flatten, tidy
+from venvpkg.lockfiles import TOOLS, Job, find_tool
 from venvpkg.process import Shell
 from venvpkg.spec import Spec
 
