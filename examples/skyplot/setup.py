@@ -1,4 +1,4 @@
-"""The extension; everything else about the project is in pyproject.toml."""
+"""The extension and the man page; everything else about the project is in pyproject.toml."""
 
 from setuptools import Extension, setup
 
@@ -10,5 +10,6 @@ setup(
             libraries=["lapack", "png"],
             extra_compile_args=["-std=c11", "-Wall", "-Wextra"],
         )
-    ]
+    ],
+    data_files=[("share/man/man1", ["skyplot.1"])],
 )

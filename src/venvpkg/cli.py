@@ -306,6 +306,58 @@ def relocate_command(
     click.echo(f"{relocation.target}: {count} edits, for {relocation.final}")
 
 
+@venvpkg.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
+@guarded
+def list_command(as_json: bool) -> None:
+    """List the environments that packages on this machine brought.
+
+    Package, version, Python, prefix, number of distributions and state, of packages of dh-virtualenv too.
+    Files are looked for and not read; "venvpkg verify PREFIX" compares them.
+    """
+    from venvpkg import host
+
+    found = host.list_environments(current_environment(), _codename(), Shell())
+    if as_json:
+        click.echo(host.to_json(found))
+    else:
+        click.echo(host.to_text(found) if found else "no package on this machine brought an environment")
+
+
+@venvpkg.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
+@guarded
+def run_command(name: str, command: tuple[str, ...]) -> None:
+    """Run a command in an environment: one of its programs, or any other with it activated.
+
+    NAME is a package, the name of an environment, or a prefix.
+    """
+    from venvpkg.host import Start, activate, choose, find_command, replace_process
+
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise click.UsageError("Missing argument 'COMMAND'.")
+    prefix = choose(name, current_environment())
+    environ = activate(prefix, current_environment())
+    replace_process(Start(program=find_command(words[0], prefix, environ), argv=words, environ=environ))
+
+
+@venvpkg.command("shell")
+@click.argument("name")
+@guarded
+def shell_command(name: str) -> None:
+    """Start your own shell with an environment activated; "exit" leaves it.
+
+    NAME is a package, the name of an environment, or a prefix.
+    """
+    from venvpkg.host import choose, plan_shell, replace_process
+
+    environ = current_environment()
+    prefix = choose(name, environ)
+    replace_process(plan_shell(prefix, environ, interactive=sys.stdin.isatty()))
+
+
 @venvpkg.group(hidden=True)
 def dh() -> None:
     """What the dh_venvpkg commands call; each reads and writes JSON."""

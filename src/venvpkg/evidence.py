@@ -90,6 +90,8 @@ class Evidence:
     """Normalized name of the distribution that the environment was made for, or empty."""
     smoke: Smoke | None = None
     """What came of running the environment, where it was run."""
+    shipped: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    """What the package shipped, where that is known, with MD5 hashes as RECORD writes them, or nothing."""
 
     def with_run(
         self, smoke: Smoke | None, find_owners: Callable[[Iterable[str]], Mapping[str, str]]
@@ -134,6 +136,7 @@ def gather(
     *,
     clashes: Iterable[Clash] = (),
     secrets: Iterable[bytes] = (),
+    shipped: Mapping[PurePosixPath, str] | None = None,
 ) -> Evidence:
     """Collect the evidence about one environment of a package.
 
@@ -145,12 +148,15 @@ def gather(
         control: the package's fields, where the tree has no DEBIAN/control.
         clashes: those that RECORD tells no more.
         secrets: of this machine, which no file may hold.
+        shipped: what dpkg says that the package shipped, with MD5 hashes as RECORD writes them.
     """
     if control is None:
         text = text_of(tree, PurePosixPath("DEBIAN/control"))
         control = next(iter(Deb822.iter_paragraphs(text, use_apt_pkg=False)), {})
     distributions = read_distributions(tree.below(inside))
     wanted = recorded_algorithms(tree, inside, distributions)
+    for path in (path for path, digest in (shipped or {}).items() if digest):
+        wanted.setdefault(path, set()).add("md5")
     twins = [(e.path, PurePosixPath(e.target)) for e in tree.files() if e.target]
     for path, original in twins:
         wanted.setdefault(original, set()).update(wanted.get(path, ()))
@@ -215,6 +221,7 @@ def gather(
         clashes=tuple(sorted({*clashes, *find_clashes(tree.below(inside), distributions)})),
         startup=startup,
         project=project,
+        shipped=shipped or {},
     )
 
 

@@ -57,6 +57,8 @@ UNFIT = re.compile(
     r"([\w.-]+)(?:[=<>~!][^ ]*)? has no (?:usable wheels|wheels with a matching)"
     r"|No matching distribution found for ([\w.-]+)"
 )
+REFUSED = re.compile(r"401 Unauthorized|403 Forbidden|40[13] Client Error|HTTP error 40[13]")
+EARLIER = re.compile(r"was found on \S+, but not at the requested version")
 EXPECTED = re.compile(r"Expected +(?:or|(\w+)) ([0-9a-f]{32,})$")
 DIGEST = re.compile(r"(\w+):[0-9a-f]{32,}$")
 
@@ -88,8 +90,23 @@ def explain_failure(
         code, hint = "archive-unsafe", "Do not use it: it writes where no distribution may, or was made to."
     elif BROKEN.search(text) and not BUILDING.search(text):
         code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
+    elif REFUSED.search(text):
+        code = "index-refused"
+        hint = "Check user and password of the index: netrc, keyring, PIP_INDEX_URL, or ${NAME} in index-url."
     elif re.search(r"No matching distribution|No solution found|no versions of|ResolutionImpossible", text):
         code, hint = "requirement-not-found", "Check name, version and index; is it made for this Python?"
+        if title.startswith("pip"):
+            hint += (
+                "\npip tells neither a wrong password nor an unreachable index from a name that is not there."
+            )
+        if EARLIER.search(text):
+            # uv's own advice, to ask all indexes for the newest, is what dependency confusion lives on.
+            causes = [line for line in causes if "--index-strategy" not in line]
+            hint = (
+                "An earlier index has this name in other versions, and uv takes a name from the first one.\n"
+                "Put the version there, or pin everything with hashes, with which later ones are asked too:\n"
+                "uv pip compile --generate-hashes pyproject.toml -o requirements.txt"
+            )
         if unfit := explain_unfit(text, spec, python):
             causes, hint = [unfit[0], *causes], unfit[1]
     elif re.search(r"No space left on device|os error 28", text):
@@ -107,7 +124,12 @@ def explain_failure(
     elif re.search(
         r"Connection|[Nn]ame resolution|dns error|timed out|Failed to fetch|error sending request", text
     ):
-        code, hint = "index-unreachable", "Is there a network? Without one, use find-links and no-index."
+        code, hint = (
+            "index-unreachable",
+            "Is there a network? Without one: venvpkg vendor, where there is one.",
+        )
+        if re.search(r"404 (Not Found|Client Error)", text):
+            hint = "The index lists a file that it has not; a mirror may be half done."
     return VenvpkgError(code=code, message=message, causes=causes, hint=hint)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from venvpkg.cleanroot import PATH, CleanRoot, open_root
 from venvpkg.deb import read_deb
-from venvpkg.distributions import server_markers
+from venvpkg.distributions import server_markers, text_of
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather, read_manifest
+from venvpkg.host import read_md5sums, read_shipped
 from venvpkg.process import Runner
 from venvpkg.report import Accepted, Finding, Report
 from venvpkg.scratch import scratch_folder
@@ -72,7 +73,9 @@ def collect(path: Path, run: Runner) -> list[Evidence]:
     return _collect(path, open_path(path, run), run)
 
 
-def _collect(path: Path, subject: Subject, run: Runner) -> list[Evidence]:
+def _collect(
+    path: Path, subject: Subject, run: Runner, shipped: Mapping[PurePosixPath, str] | None = None
+) -> list[Evidence]:
     environments = find_environments(subject.tree)
     if not environments:
         raise VenvpkgError(
@@ -88,6 +91,7 @@ def _collect(path: Path, subject: Subject, run: Runner) -> list[Evidence]:
             find_build_paths(subject.tree, inside),
             partial(System.read, run),
             subject.control,
+            shipped=shipped,
         )
         for inside in environments
     ]
@@ -114,9 +118,13 @@ def verify_path(
         VenvpkgError: what :func:`collect` and :func:`venvpkg.cleanroot.open_root` raise; ``deb-needed``.
     """
     subject = open_path(path, run)
+    if subject.control:
+        shipped = read_shipped(path.resolve(), environ)
+    else:
+        shipped = read_md5sums(text_of(subject.tree, PurePosixPath("DEBIAN/md5sums")))
     if root is None:
         with scratch_folder() as scratch:
-            found = _collect(path, subject, run)
+            found = _collect(path, subject, run, shipped)
             if wants_run and path.is_file():
                 run(["dpkg-deb", "-x", path, scratch / "x"])
             top = scratch / "x" if path.is_file() else path.resolve()
@@ -131,7 +139,7 @@ def verify_path(
         )
     with open_root(root, run, environ) as clean:
         clean.install(path)
-        found = _collect(path, subject, clean)
+        found = _collect(path, subject, clean, shipped)
         return _report(
             [try_out(evidence, None, clean, environ) for evidence in found] if wants_run else found
         )

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 
-SCRIPTS = ("postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Snippet:
     """A part of a maintainer script, for debhelper's autoscript."""
 
     script: str
-    """``postinst``, ``prerm`` or ``postrm``."""
+    """``preinst``, ``postinst``, ``prerm`` or ``postrm``."""
     text: str
 
 
@@ -60,16 +60,23 @@ def render(plan: Plan, codename: str) -> tuple[Snippet, ...]:
     """Return the maintainer script snippets of an environment.
 
     Args:
-        plan: what was built.
+        plan: what was built; its stage is read, for links.
         codename: VERSION_CODENAME of the system that it was built on (os-release(5)), or empty.
     """
+    values = {**_values(plan), "codename": codename, "links": find_links(plan.stage)}
     return tuple(
-        Snippet(
-            script=name,
-            text=_environment().get_template(f"{name}.sh.j2").render(_values(plan), codename=codename),
-        )
+        Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(values))
         for name in SCRIPTS
     )
+
+
+def find_links(stage: Path) -> list[tuple[str, str]]:
+    """Return the symbolic links that preinst has to make way for: path in the stage and target.
+
+    A line of a shell script holds each, so the few that have a tab or a line's end in them are left out.
+    """
+    found = [(str(p.relative_to(stage)), str(p.readlink())) for p in stage.rglob("*") if p.is_symlink()]
+    return sorted(pair for pair in found if not set("\t\n") & set("".join(pair)))
 
 
 def render_launcher(plan: Plan, name: str) -> str:

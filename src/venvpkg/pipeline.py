@@ -32,7 +32,7 @@ from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
-from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
+from venvpkg.stage import add_selfcheck, apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
@@ -101,6 +101,7 @@ def settle(call: Call, world: World) -> Answer:
     for plan, state in staged(call, world):
         bring_back(plan)
         require_stage(plan)
+        add_selfcheck(plan)
         for move in (plan.made, plan.move):
             apply(relocate(Tree.from_dir(plan.stage), move, hermetic=plan.spec.hermetic), plan.stage)
         tree = Tree.from_dir(plan.stage)

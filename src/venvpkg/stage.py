@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from venvpkg.bundle import copy_interpreter, leave_out
@@ -280,6 +281,15 @@ def bring_back(plan: Plan) -> None:
         plan.stage.parent.mkdir(parents=True, exist_ok=True)
         plan.aside.rename(plan.stage)
     require_fit_names(Tree.from_dir(plan.stage))
+
+
+def add_selfcheck(plan: Plan) -> None:
+    """Write the module that compares the installed environment with what the package shipped.
+
+    It is in no RECORD, for it is no distribution's.
+    """
+    name = f"lib/python{plan.interpreter.minor}/site-packages/venvpkg_selfcheck.py"
+    (plan.stage / name).write_bytes((files("venvpkg") / "inside" / "selfcheck.py").read_bytes())
 
 
 def merge(source: Path, target: Path) -> None:

@@ -9,13 +9,13 @@ from packaging.utils import canonicalize_name
 
 from venvpkg.control import relation_names
 from venvpkg.distributions import locate, read_record, server_markers, text_of
-from venvpkg.evidence import Evidence, interpreters, program_path
+from venvpkg.evidence import Evidence, interpreters, program_path, read_manifest
 from venvpkg.relocate import HASHES, LONGEST_SHEBANG
 from venvpkg.report import Finding, Report
 from venvpkg.shlibs import External, Missing, optional_module
 from venvpkg.smoke import smoke_findings
 from venvpkg.stdlib import SPLIT, split_dependencies
-from venvpkg.tree import Entry
+from venvpkg.tree import Entry, Tree
 
 # What the ELF header says on Debian's architectures (Policy §11.1).
 MACHINES = {
@@ -374,6 +374,37 @@ def check_v019(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def check_v020(evidence: Evidence) -> Iterator[Finding]:
+    """Find what is not as the package shipped it: changed, gone, or installed by hand."""
+    known = {finding.path for finding in check_v006(evidence)}
+    again = "Install the package again: what was changed by hand is gone with its next version."
+    for path, digest in evidence.shipped.items():
+        entry, digests = evidence.tree.get(path), evidence.digests.get(path, {})
+        wrong = "is no file any more" if digest and entry and entry.kind != "file" else ""
+        wrong = wrong or _differs(entry, digests, digest, "")
+        if wrong and str(path) not in known:
+            yield Finding(code="V020", path=str(path), message=f"{wrong} (dpkg's list)", hint=again)
+    # A .deb has no list of its files but itself.
+    if not evidence.shipped or PurePosixPath("DEBIAN/control") in evidence.tree:
+        return
+    told = read_manifest(evidence.tree, evidence.inside).get("distributions")
+    listed = [d for d in told if isinstance(d, dict)] if isinstance(told, list) else []
+    versions = {str(d.get("name")): d.get("version") for d in listed}
+    changed = [d for d in evidence.distributions if versions and versions.get(d.name) != d.version]
+    brought = {evidence.inside / path: f"{d.name} {d.version}" for d in changed for path in d.files}
+    for entry in evidence.tree:
+        if entry.kind == "folder" or entry.path in evidence.shipped or _is_cached(entry.path, evidence.tree):
+            continue
+        of = f" ({brought[entry.path]}, which the manifest has not)" if entry.path in brought else ""
+        yield Finding(code="V020", path=str(entry.path), message=f"is not from the package{of}", hint=again)
+
+
+def _is_cached(path: PurePosixPath, tree: Tree) -> bool:
+    """Tell whether a file is the bytecode of a module that is there, which Python writes (PEP 3147)."""
+    source = path.parent.parent / f"{path.name.split('.')[0]}.py"
+    return path.suffix == ".pyc" and path.parent.name == "__pycache__" and source in tree
+
+
 Check = Callable[[Evidence], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     check_v001,
@@ -395,12 +426,14 @@ CHECKS: tuple[Check, ...] = (
     check_v017,
     check_v018,
     check_v019,
+    check_v020,
 )
 
 
 # What a project deletes between the steps of its own build is taken as it is, distributions among it, and so
 # is code that runs at start-up, which well-known distributions have. Who looks at a finished package is told.
-GATE = tuple(check for check in CHECKS if check not in (check_v014, check_v019))
+# dpkg's lists are not written yet.
+GATE = tuple(check for check in CHECKS if check not in (check_v014, check_v019, check_v020))
 
 
 def verify(evidence: Evidence, checks: Sequence[Check] = CHECKS) -> Report:

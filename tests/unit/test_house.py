@@ -11,7 +11,7 @@ FLOORS = (
     {"credentials", "errors"},
     {"control", "elf", "keys", "log", "missing", "process", "report", "scratch", "toolchain", "tree"},
     {"distributions", "elsewhere", "locks", "spec", "system", "versions"},
-    {"builddeps", "cleanroot", "configuration", "deb", "flat", "indexes", "interpreter"},
+    {"builddeps", "cleanroot", "configuration", "deb", "flat", "host", "indexes", "interpreter"},
     {"plan"},
     {
         "bytecode",
@@ -45,7 +45,8 @@ def imports(path: Path) -> set[str]:
                 found |= {alias.name for alias in node.names}
             elif node.module.startswith("venvpkg."):
                 found.add(node.module.split(".")[1])
-    return found - {"__version__"}
+    # What runs inside imports nothing of ours.
+    return found - {"__version__", "inside"}
 
 
 def modules() -> list[Path]:
