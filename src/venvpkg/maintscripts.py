@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 
-SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+# Those of the second kind have to know every link that is in the stage at the end.
+EARLY, LATE = ("postinst", "prerm", "postrm"), ("preinst",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +57,18 @@ def _environment() -> Environment:
     return made
 
 
-def render(plan: Plan, codename: str) -> tuple[Snippet, ...]:
+def render(plan: Plan, codename: str, scripts: tuple[str, ...]) -> tuple[Snippet, ...]:
     """Return the maintainer script snippets of an environment.
 
     Args:
         plan: what was built; its stage is read, for links.
         codename: VERSION_CODENAME of the system that it was built on (os-release(5)), or empty.
+        scripts: which ones, :data:`EARLY` or :data:`LATE`.
     """
     values = {**_values(plan), "codename": codename, "links": find_links(plan.stage)}
     return tuple(
         Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(values))
-        for name in SCRIPTS
+        for name in scripts
     )
 
 

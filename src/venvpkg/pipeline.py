@@ -22,7 +22,7 @@ from venvpkg.installers import find_installer, warn_of_mixed_indexes
 from venvpkg.interpreter import find_interpreter
 from venvpkg.lockfiles import export_locks
 from venvpkg.log import note, step
-from venvpkg.maintscripts import render
+from venvpkg.maintscripts import EARLY, LATE, render
 from venvpkg.manifest import write_manifest
 from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
 from venvpkg.process import Runner
@@ -87,7 +87,8 @@ def build(call: Call, world: World) -> Answer:
         expose(plan, tree, distributions, populated.project)
         put_in_place(plan)
         State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan)
-        answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename))
+        # postinst's part stands before that of dh_installsystemd, which starts services.
+        answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename, EARLY))
         # One that is bundled goes with the package, and no release of Debian takes it away.
         for path in () if plan.bundled else (str(interpreter.path), "/usr/lib/os-release"):
             answer.add_trigger(spec.package, path)
@@ -126,6 +127,8 @@ def settle(call: Call, world: World) -> Answer:
         explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(Tree.from_dir(plan.stage)), plan.stage)
+        late = render(plan, world.codename, LATE)
+        answer.add_snippets(plan.spec.package, plan.state / "autoscripts", late)
         subject = read_subject(packages[plan.spec.package], world)
         if not write_sbom(
             make_sbom(subject, [inventory(plan, state, needs)]), plan.package_root, subject.name

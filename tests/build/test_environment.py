@@ -264,9 +264,9 @@ def test_package_passes_the_gate(finished: Case) -> None:
 
 
 def test_snippets_and_triggers_are_asked_for(finished: Case, minor: str) -> None:
-    """Three maintainer scripts, and a trigger on the interpreter and on the release."""
+    """Four maintainer scripts, and a trigger on the interpreter and on the release."""
     scripts = [a["script"] for a in finished.actions if a["do"] == "autoscript"]
-    assert scripts == ["postinst", "prerm", "postrm"]
+    assert scripts == ["postinst", "prerm", "postrm", "preinst"]
     for action in finished.actions:
         if action["do"] == "autoscript":
             assert "/opt/venvs/demo" in (Path(action["folder"]) / action["script"]).read_text()

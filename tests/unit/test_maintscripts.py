@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from venvpkg.interpreter import Interpreter
-from venvpkg.maintscripts import SCRIPTS, render, render_launcher, render_overrides
+from venvpkg.maintscripts import EARLY, LATE, render, render_launcher, render_overrides
 from venvpkg.plan import Plan, make_plan
 from venvpkg.process import Result, Shell
 from venvpkg.spec import Spec
@@ -35,7 +35,7 @@ def plan(package: str = "app", minor: str = "3.11", **values: object) -> Plan:
 
 def scripts(made: Plan, codename: str = "bookworm") -> dict[str, str]:
     """The snippets by script, as debhelper puts them under a shebang and set -e."""
-    return {s.script: f"#!/bin/sh\nset -e\n{s.text}" for s in render(made, codename)}
+    return {s.script: f"#!/bin/sh\nset -e\n{s.text}" for s in render(made, codename, (*LATE, *EARLY))}
 
 
 AWKWARD = {
@@ -53,7 +53,7 @@ EACH = pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
 def test_every_script_parses(made: Plan, codename: str) -> None:
     """POSIX sh reads it without running it."""
     found = scripts(made, codename)
-    assert tuple(found) == SCRIPTS
+    assert tuple(found) == (*LATE, *EARLY)
     for text in (*found.values(), render_launcher(made, "run-it")):
         Shell()(["/bin/sh", "-n"], stdin=text)
 
