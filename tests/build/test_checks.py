@@ -15,7 +15,9 @@ import pytest
 
 from handmade import KEY, PYTHON, add_distribution, make_deb, make_root, site_of
 from venvpkg.deb import read_deb
+from venvpkg.distributions import text_of
 from venvpkg.evidence import gather
+from venvpkg.host import read_md5sums
 from venvpkg.inspection import read_accepted, try_out
 from venvpkg.process import Shell, current_environment
 from venvpkg.system import System
@@ -172,10 +174,18 @@ def _(root: Path) -> str:
     return in_site(root, "zz.pth")
 
 
+@defect("V020")
+def _(root: Path) -> str:
+    (root / "DEBIAN/md5sums").write_text(f"{'0' * 32}  {INSIDE}/etc/app.conf\n")
+    return put(root, "etc/app.conf", b"edited = by hand\n")
+
+
 def find(deb: Path) -> list[tuple[str, str]]:
     """Code and path of every finding that the manifest does not accept; the environment is run."""
     run = Shell()
-    evidence = gather(read_deb(deb), INSIDE, (BUILT_AT.encode(),), partial(System.read, run))
+    tree = read_deb(deb)
+    shipped = read_md5sums(text_of(tree, PurePosixPath("DEBIAN/md5sums")))
+    evidence = gather(tree, INSIDE, (BUILT_AT.encode(),), partial(System.read, run), shipped=shipped)
     top = deb.with_suffix(".x")
     shutil.rmtree(top, ignore_errors=True)
     run(["dpkg-deb", "-x", deb, top])

@@ -1,0 +1,5 @@
+complete -c hello-web -l access-log -r -d "File for a line for each request"
+complete -c hello-web -l bind -x -d "Address and port to listen on"
+complete -c hello-web -l config -r -d "Configuration file"
+complete -c hello-web -l help -f -d "Show help"
+complete -c hello-web -l version -f -d "Show the version"
