@@ -289,7 +289,10 @@ def add_selfcheck(plan: Plan) -> None:
     It is in no RECORD, for it is no distribution's.
     """
     name = f"lib/python{plan.interpreter.minor}/site-packages/venvpkg_selfcheck.py"
-    (plan.stage / name).write_bytes((files("venvpkg") / "inside" / "selfcheck.py").read_bytes())
+    path = plan.stage / name
+    # What has the name already may be a link, or a hard link into an installer's cache.
+    path.unlink(missing_ok=True)
+    path.write_bytes((files("venvpkg") / "inside" / "selfcheck.py").read_bytes())
 
 
 def merge(source: Path, target: Path) -> None:

@@ -377,7 +377,9 @@ def check_v019(evidence: Evidence) -> Iterator[Finding]:
 def check_v020(evidence: Evidence) -> Iterator[Finding]:
     """Find what is not as the package shipped it: changed, gone, or installed by hand."""
     known = {finding.path for finding in check_v006(evidence)}
-    again = "Install the package again: what was changed by hand is gone with its next version."
+    packed = PurePosixPath("DEBIAN/control") in evidence.tree
+    again = f"apt-get install --reinstall {evidence.control.get('Package', '')}"
+    again = "Changed after dh_md5sums; do that before it." if packed else again
     for path, digest in evidence.shipped.items():
         entry, digests = evidence.tree.get(path), evidence.digests.get(path, {})
         wrong = "is no file any more" if digest and entry and entry.kind != "file" else ""
@@ -385,7 +387,7 @@ def check_v020(evidence: Evidence) -> Iterator[Finding]:
         if wrong and str(path) not in known:
             yield Finding(code="V020", path=str(path), message=f"{wrong} (dpkg's list)", hint=again)
     # A .deb has no list of its files but itself.
-    if not evidence.shipped or PurePosixPath("DEBIAN/control") in evidence.tree:
+    if packed or not evidence.shipped:
         return
     told = read_manifest(evidence.tree, evidence.inside).get("distributions")
     listed = [d for d in told if isinstance(d, dict)] if isinstance(told, list) else []
@@ -396,7 +398,12 @@ def check_v020(evidence: Evidence) -> Iterator[Finding]:
         if entry.kind == "folder" or entry.path in evidence.shipped or _is_cached(entry.path, evidence.tree):
             continue
         of = f" ({brought[entry.path]}, which the manifest has not)" if entry.path in brought else ""
-        yield Finding(code="V020", path=str(entry.path), message=f"is not from the package{of}", hint=again)
+        yield Finding(
+            code="V020",
+            path=str(entry.path),
+            message=f"is not from the package{of}",
+            hint="Remove it, or build a new version of the package with it.",
+        )
 
 
 def _is_cached(path: PurePosixPath, tree: Tree) -> bool:

@@ -296,6 +296,23 @@ def test_copy_without_its_package_is_held_to_its_records(
     assert found["wren_needs/__init__.py"] == "not from the package (wren-needs 1.0)"
 
 
+def test_link_to_the_prefix_is_as_good(install: Callable[..., Server], tmp_path: Path) -> None:
+    """The package database has the files by another name."""
+    server = install()
+    (tmp_path / "link").symlink_to(server.prefix)
+    (server.prefix / "bin/activate").write_text("")
+    linked = Server(prefix=tmp_path / "link", environ=server.environ)
+    assert linked.check() == (1, [(f"{server.prefix}/bin/activate", "changed")])
+
+
+def test_package_that_is_not_configured_is_unfinished(install: Callable[..., Server], tmp_path: Path) -> None:
+    """What a killed dpkg leaves."""
+    server = install()
+    words = ["dpkg", "--force-not-root", "--force-bad-path", "--log=/dev/null", "--unpack"]
+    subprocess.run([*words, tmp_path / "root-demo.deb"], env=server.environ, check=True, capture_output=True)
+    assert server.listed()["state"] == "unfinished"
+
+
 def test_selfcheck_runs_on_old_pythons(install: Callable[..., Server]) -> None:
     """3.8 is the oldest that venvpkg packages for."""
     server = install()

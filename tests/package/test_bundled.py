@@ -223,24 +223,23 @@ def test_systems_certificates_are_trusted(pair: Pair) -> None:
     assert said.stdout.endswith("answer 200\n")
 
 
-def test_size_and_time_to_start(pair: Pair, record_property: Callable[[str, object], None]) -> None:
+def test_size_and_time_to_start(pair: Pair) -> None:
     """The package grows by a Python, and starts about as fast."""
     sizes = {
         name: (deb.stat().st_size // 1024, int(control_field(deb, "Installed-Size")))
         for name, deb in (("system", pair.system_deb), ("bundled", pair.bundled_deb))
     }
     times: dict[str, list[int]] = {"system": [], "bundled": []}
-    for _ in range(11):
+    for _ in range(10):
         times["system"].append(int(pair.system.run(START).stdout))
         times["bundled"].append(int(pair.bundled.run(START).stdout))
-    # The first reads from the disk.
-    medians = {name: statistics.median(each[1:]) / 1000 for name, each in times.items()}
-    for name in medians:
-        record_property(name, f".deb {sizes[name][0]} KiB, {sizes[name][1]} KiB, {medians[name]:.0f} ms")
+    medians = {name: statistics.median(each) / 1000 for name, each in times.items()}
+    # For those who want to read it: pytest -rP.
     print(pair.python.version, sizes, medians)
     assert sizes["bundled"][1] - sizes["system"][1] < 120_000
     assert sizes["bundled"][0] - sizes["system"][0] < 40_000
-    assert medians["bundled"] < 2 * medians["system"], medians
+    # The fastest, since the machine may have other things to do.
+    assert min(times["bundled"]) < 2 * min(times["system"]), times
 
 
 def test_purge_leaves_nothing(pair: Pair) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,70 @@ def test_postrm_keeps_a_conffile_until_purge(place: Path, tmp_path: Path) -> Non
     assert (place / "app.conf").exists()
     run(made, "postrm", "purge", database=admin)
     assert not place.exists()
+
+
+@needs_dpkg
+def test_folder_makes_way_for_a_link(place: Path, tmp_path: Path) -> None:
+    """An empty folder holds its place until postinst, and data that was in it is kept."""
+    admin, root = tmp_path / "db", tmp_path / "root"
+    (place / "pyvenv.cfg").touch()
+    (place / "share/data").mkdir(parents=True)
+    (place / "share/data/shipped").touch()
+    database(admin, place)
+    (place / "share/data/mine").touch()
+    made = replace(plan(minor=running_minor(), install_root=str(place.parent)), package_root=root)
+    (made.stage / "share").mkdir(parents=True)
+    (made.stage / "share/data").symlink_to("real")
+    result = run(made, "preinst", "upgrade", "1", "1", database=admin)
+    assert (result.returncode, result.lines) == (0, ())
+    assert list((place / "share/data").iterdir()) == []
+    result = run(made, "postinst", "configure", "1", database=admin)
+    assert "data.venvpkg-old" in "\n".join(result.lines)
+    assert (place / "share/data").readlink() == Path("real")
+    assert (place / "share/data.venvpkg-old/mine").exists()
+    assert not (place / ".upgrade").exists()
+
+
+@needs_dpkg
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_aborted_upgrade_and_one_that_never_was_put_everything_back(
+    version: str, place: Path, tmp_path: Path
+) -> None:
+    """By postrm of the version that was not installed, or by postinst of the one that is there still."""
+    admin, root = tmp_path / "db", tmp_path / "root"
+    (place / "pyvenv.cfg").touch()
+    (place / "data").mkdir()
+    (place / "data/shipped").touch()
+    database(admin, place)
+    made = replace(plan(minor=running_minor(), install_root=str(place.parent)), package_root=root)
+    made.stage.mkdir(parents=True)
+    (made.stage / "data").symlink_to("real")
+    assert run(made, "preinst", "upgrade", "1", "2", database=admin).returncode == 0
+    assert not (place / "data/shipped").exists()
+    script, *words = ("postinst", "configure") if version == "1" else ("postrm", "abort-upgrade", "1", "2")
+    result = run(made, script, *words, database=admin)
+    assert (result.returncode, result.lines) == (0, ())
+    assert (place / "data/shipped").exists()
+    assert not (place / ".upgrade").exists()
+
+
+@needs_dpkg
+def test_files_of_an_interrupted_unpacking_go(place: Path, tmp_path: Path) -> None:
+    """Those that are as old as packages' files; what was there before, or is younger, stays."""
+    admin = tmp_path / "db"
+    (place / "pyvenv.cfg").touch()
+    database(admin, place)
+    (place / "old data").touch()
+    os.utime(place / "old data", (0, 0))
+    made = plan(minor=running_minor(), install_root=str(place.parent))
+    assert run(made, "preinst", "upgrade", "1", "2", database=admin).returncode == 0
+    (place / "pkg/sub").mkdir(parents=True)
+    for name, moment in (("pkg/sub/module.py", 0), ("young", 2**32), ("x.dpkg-new", 2**32)):
+        (place / name).touch()
+        os.utime(place / name, (moment, moment))
+    assert run(made, "preinst", "upgrade", "1", "1", database=admin).returncode == 0
+    assert run(made, "postinst", "configure", "1", database=admin).returncode == 0
+    assert {p.name for p in place.iterdir()} == {"bin", "pyvenv.cfg", "old data", "young"}
 
 
 def test_a_launcher_runs_the_entry_point_with_its_arguments(place: Path) -> None:

@@ -131,7 +131,7 @@ def check_running(prefix: str, manifest: dict[str, Any]) -> Iterator[Finding]:
     words = [python, "-I", "-B", os.path.abspath(__file__), "--load"]
     try:
         with tempfile.TemporaryDirectory(prefix="venvpkg-") as home:
-            env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "HOME": home, "TMPDIR": home}
+            env = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": home, "TMPDIR": home}
             child = subprocess.run(words, input=asked, capture_output=True, env=env, cwd=home, timeout=600)
     except (OSError, subprocess.TimeoutExpired) as error:
         package = about["package"] and f"; {about['package']} has it"
@@ -189,7 +189,7 @@ def check(prefix: str, manifest: dict[str, Any], admin: str) -> tuple[int, list[
         shipped = Shipped({path: digest for f in own for path, digest in read_record(f).items()}, {})
         listed += check_files(shipped)
         listed += [Finding("file", path, f"not from the package ({of})") for path, of in brought.items()]
-    return len(shipped.files), [*listed, *check_running(prefix, manifest)]
+    return sum(map(bool, shipped.files.values())), [*listed, *check_running(prefix, manifest)]
 
 
 def main() -> None:
@@ -200,6 +200,9 @@ def main() -> None:
     prefix = os.path.abspath(__file__).rsplit("/", 4)[0]
     try:
         manifest = json.loads(read_bytes(prefix + "/venvpkg.json"))
+        # dpkg knows it by one name, whichever links lead there.
+        if os.path.realpath(manifest["prefix"]) == os.path.realpath(prefix):
+            prefix = manifest["prefix"]
         checked, listed = check(prefix, manifest, os.environ.get("DPKG_ADMINDIR") or "/var/lib/dpkg")
     except (ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"{prefix}/venvpkg.json does not tell what was shipped: {error!r}\n")
