@@ -257,7 +257,7 @@ def test_trigger_warns_and_does_not_fail(built: Mapping[str, Built], server: Ser
     root.install([built["one"].deb()])
     postinst = "/var/lib/dpkg/info/demo.postinst"
     assert root.run([postinst, "triggered", "/usr/bin/python3.11"]).stdout == ""
-    root.run("sed -i s/bookworm/trixie/ /usr/lib/os-release")
+    root.run("rm -rf /var/lib/apt/lists/* && sed -i s/bookworm/trixie/ /usr/lib/os-release")
     warned = root.run([postinst, "triggered", "/usr/lib/os-release"]).stdout
     assert "built on bookworm for python3.11" in warned
     assert "a rebuild on trixie is due" in warned

@@ -193,7 +193,6 @@ def test_configuration_stays_and_purge_takes_all(equipped: Base, deb: Path) -> N
     """What the administrator wrote outlives a new installation and a removal; no file outlives a purge."""
     conffile = "/etc/hello-web/hello-web.toml"
     with equipped.open() as root:
-        root.run(["apt-get", "clean"])
         before = root.snapshot(DATABASES)
         root.install([deb])
         root.inside(conffile).write_text('greeting = "changed"\n')
