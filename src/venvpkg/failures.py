@@ -59,6 +59,7 @@ UNFIT = re.compile(
 )
 REFUSED = re.compile(r"401 Unauthorized|403 Forbidden|40[13] Client Error|HTTP error 40[13]")
 EARLIER = re.compile(r"was found on \S+, but not at the requested version")
+LONGEST = 1000
 EXPECTED = re.compile(r"Expected +(?:or|(\w+)) ([0-9a-f]{32,})$")
 DIGEST = re.compile(r"(\w+):[0-9a-f]{32,}$")
 
@@ -75,10 +76,12 @@ def explain_failure(
         spec: the specification of the environment, where there is one.
         python: version of the packaged Python, ``3.11``.
     """
-    lines = error.lines if isinstance(error, CommandFailedError) else error.causes
+    said = error.lines if isinstance(error, CommandFailedError) else error.causes
+    # A name without an end would take the square of its length to search.
+    lines = [line[:LONGEST] for line in said]
     text = "\n".join(lines)
     message = f"{title.split()[0]} could not install {install.title}."
-    causes: Sequence[str] = [line for line in error.causes if line.strip()]
+    causes: Sequence[str] = [line[:LONGEST] for line in error.causes if line.strip()]
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
         code, hint = (

@@ -10,7 +10,7 @@ PUBLIC = re.compile(r"https://pypi\.org/simple/?")
 INDEX = re.compile(r"(-i|--index-url|--extra-index-url)[= ]\s*(\S+)\s*")
 EDITABLE = re.compile(r"^(-e|--editable)([= ]+|(?=\.))", re.MULTILINE)
 # uv's own: pip wants a URL behind a name.
-NAMED_PATH = re.compile(r"([\w.-]+\s*(?:\[[^]]*\])?\s*@\s*)(\.{1,2}/[^\s;#]*)")
+NAMED_PATH = re.compile(r"([\w.-]+\s*(?:\[[^]]*\])?\s*@\s*)(\.{1,2}/[^\s;#\0]*+)(?!\0)")
 INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S.*)")
 
 
@@ -54,7 +54,8 @@ def flatten(file: Path, within: tuple[Path, ...] = ()) -> str:
 
 def local_path(line: str) -> str:
     """Return the path relative to some folder that a requirement line begins with, or nothing."""
-    found = re.match(r"(?!-)[^\s;#@\[]+", line)
+    # No path has a zero byte.
+    found = re.match(r"(?!-)[^\s;#@\[\0]++(?!\0)", line)
     word = (
         found[0] if found and "://" not in line and not re.match(r"[\w.-]+\s*(\[[^]]*\])?\s*@", line) else ""
     )

@@ -272,7 +272,8 @@ def test_full_disk_heals(which: str, server: Server, capsys: pytest.CaptureFixtu
             root.run(["umount", "/opt"])
     with capsys.disabled():
         print(f"\n{which}, disk full: {dict(server.healed)}")
-    assert server.healed["dpkg went back by itself"] > 0
+    # Bytecode of the old version that nobody owns makes room for the new one before that is unpacked.
+    assert server.healed["dpkg went back by itself"] or which == "install"
 
 
 def test_power_cut_heals(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
