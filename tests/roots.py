@@ -33,7 +33,7 @@ MAX_AGE = 7 * 24 * 3600
 VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", "/var/cache")
 """Folders whose contents no package owns: file lists leave them out."""
 
-DATABASES = ("/var/lib/dpkg", "/var/lib/apt")
+DATABASES = ("/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt")
 """What dpkg and apt remember about packages; it changes with every installation, on purpose."""
 
 CA_BUNDLE = "/run/venvpkg-tests/ca-certificates.crt"

@@ -35,7 +35,7 @@ ASKED = RELATIONS[:4]
 # Every build has others of these, or they follow from what else is told.
 DERIVED_FIELDS = ("Installed-Size", *RELATIONS)
 DERIVED = re.compile(
-    r"DEBIAN/(control|md5sums)|.*\.dist-info/RECORD|.*/venvpkg\.json"
+    r"DEBIAN/(control|md5sums)|.*\.dist-info/RECORD|.*/venvpkg\.json|.*/site-packages/venvpkg_selfcheck\.py"
     r"|usr/share/doc/[^/]+/(changelog[^/]*|sbom\.cdx\.json)"
 )
 SHOWN = 20

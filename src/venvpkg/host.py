@@ -141,7 +141,7 @@ def list_environments(environ: Mapping[str, str], codename: str, run: Runner) ->
         run: asks dpkg-query and, where an environment is of another release, apt-cache.
     """
     places = find_places(environ)
-    manifests = {place.prefix: read_manifest(place.prefix) for place in places}
+    manifests = {place.prefix: read_installed_manifest(place.prefix) for place in places}
     versions = read_versions([place.package for place in places], run)
     old = {
         str(about["interpreter"]["package"])
@@ -152,7 +152,7 @@ def list_environments(environ: Mapping[str, str], codename: str, run: Runner) ->
     return [_describe(place, manifests[place.prefix], versions, codename, offered.get) for place in places]
 
 
-def read_manifest(prefix: Path) -> dict[str, Any]:
+def read_installed_manifest(prefix: Path) -> dict[str, Any]:
     """Return what an environment says of itself; nothing where it has no manifest of venvpkg's."""
     try:
         about = json.loads((prefix / "venvpkg.json").read_bytes())

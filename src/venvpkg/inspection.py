@@ -11,7 +11,7 @@ from venvpkg.deb import read_deb
 from venvpkg.distributions import server_markers, text_of
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import Evidence, find_build_paths, find_environments, gather, read_manifest
-from venvpkg.host import read_md5sums, read_shipped
+from venvpkg.host import read_installed_manifest, read_md5sums, read_shipped
 from venvpkg.process import Runner
 from venvpkg.report import Accepted, Finding, Report
 from venvpkg.scratch import scratch_folder
@@ -40,7 +40,7 @@ def open_path(path: Path, run: Runner) -> Subject:
     if path.is_dir():
         if not (path / "pyvenv.cfg").is_file():
             return Subject(tree=Tree.from_dir(path), control=None)
-        prefix = path.resolve()
+        prefix = name_as_dpkg(path)
         tree = Tree.from_dir(prefix, PurePosixPath(prefix).relative_to("/"))
         return Subject(tree=tree, control=read_owner(prefix, run))
     if path.is_file():
@@ -50,6 +50,13 @@ def open_path(path: Path, run: Runner) -> Subject:
         message=f"There is no {path}.",
         hint="Name a .deb, the prefix of an environment, or a folder that holds one.",
     )
+
+
+def name_as_dpkg(path: Path) -> Path:
+    """Return the name of a prefix under which dpkg knows it, whichever links lead there."""
+    real = path.resolve()
+    named = Path(str(read_installed_manifest(real).get("prefix") or real))
+    return named if named.is_absolute() and named.resolve() == real else real
 
 
 def read_owner(prefix: Path, run: Runner) -> dict[str, str]:
@@ -119,7 +126,7 @@ def verify_path(
     """
     subject = open_path(path, run)
     if subject.control:
-        shipped = read_shipped(path.resolve(), environ)
+        shipped = read_shipped(name_as_dpkg(path), environ)
     else:
         shipped = read_md5sums(text_of(subject.tree, PurePosixPath("DEBIAN/md5sums")))
     if root is None:

@@ -305,6 +305,17 @@ def test_link_to_the_prefix_is_as_good(install: Callable[..., Server], tmp_path:
     assert linked.check() == (1, [(f"{server.prefix}/bin/activate", "changed")])
 
 
+def test_prefix_that_was_put_elsewhere_is_as_good(install: Callable[..., Server], tmp_path: Path) -> None:
+    """A link that the administrator set, as of /opt, has its files under the names that dpkg has."""
+    server = install()
+    top = server.prefix.parent
+    top.rename(tmp_path / "data")
+    top.symlink_to(tmp_path / "data")
+    (server.prefix / "bin/activate").write_text("")
+    assert server.check() == (1, [("bin/activate", "changed")])
+    assert verified(server, "V020") == {"bin/activate": "has another hash (dpkg's list)"}
+
+
 def test_package_that_is_not_configured_is_unfinished(install: Callable[..., Server], tmp_path: Path) -> None:
     """What a killed dpkg leaves."""
     server = install()

@@ -74,7 +74,6 @@ def test_purge_leaves_the_files_that_were_there_before(
 ) -> None:
     """With every kind of bytecode, after running as root, and with caches that the program wrote."""
     root = server("bookworm")
-    root.run(["apt-get", "clean"])
     before = root.snapshot(DATABASES)
     root.install([built[which].deb()])
     prefix = "/usr/lib/venvs/demo" if which == "usr" else PREFIX
@@ -88,7 +87,6 @@ def test_trixie_too_is_left_as_it_was(bench: Callable[[str], Bench], server: Ser
     """Its dpkg and Python are others; so is what they write."""
     package = bench("trixie").build(versioned("1.0", "first", config='bytecode = "install"\nexpose = "all"'))
     root = server("trixie")
-    root.run(["apt-get", "clean"])
     before = root.snapshot(DATABASES)
     root.install([package.deb()])
     assert root.run(["demo"], env={"PYTHONDONTWRITEBYTECODE": None}).stdout.startswith("demo first")

@@ -97,7 +97,6 @@ def test_files_after_purge_minus_before_are_none(
     root = make_root("bookworm")
     # What the package depends on is not what is looked at: it comes before and stays.
     root.apt("satisfy", control_field(deb, "Depends"))
-    root.run(["apt-get", "clean"])
     before = root.snapshot(DATABASES)
     root.install([deb])
     root.run(USE[name], env={"PYTHONDONTWRITEBYTECODE": None})

@@ -2,7 +2,7 @@
 
     /opt/venvs/myapp/bin/python -I -m venvpkg_selfcheck [--json]
 
-Exit status 0: nothing differs; 1: something does; 3: there is nothing to compare with. Nothing is written.
+Exit status 0: nothing differs; 1: something does; 3: there is nothing to compare with.
 It needs Python 3.8 alone; where the environment's own is gone, any other one runs this file.
 """
 
