@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from venvpkg import pipeline
+from venvpkg.cache import Cache
 from venvpkg.debhelper import Answer, Call, State
 from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.errors import VenvpkgError
@@ -44,6 +45,8 @@ class Case:
     options: dict[str, list[str]] = field(default_factory=dict)
     """Keys on the command line."""
     verbose: bool = False
+    cache: Cache = field(default_factory=Cache)
+    """What is kept between builds: nothing, unless a test says so."""
     actions: list[dict[str, str]] = field(default_factory=list)
     """What the steps asked debhelper for, so far."""
 
@@ -88,7 +91,11 @@ class Case:
     def world(self) -> pipeline.World:
         """What cli.step makes of the process's environment."""
         return pipeline.World(
-            source=self.source, run=Shell(verbose=self.verbose), environ=self.environ, codename="testing"
+            source=self.source,
+            run=Shell(verbose=self.verbose),
+            environ=self.environ,
+            codename="testing",
+            cache=self.cache,
         )
 
     def call(self) -> Call:

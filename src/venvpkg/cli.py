@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -306,6 +307,38 @@ def relocate_command(
     click.echo(f"{relocation.target}: {count} edits, for {relocation.final}")
 
 
+@venvpkg.command("cache")
+@click.option("--clear", is_flag=True, help="Remove everything that is kept.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help='Print {"folder", "limit", "kinds": {KIND: {"entries", "bytes"}}}.',
+)
+@guarded
+def cache_command(clear: bool, as_json: bool) -> None:
+    """Show what builds keep for the next ones, or clear it.
+
+    Bytecode and what dpkg-shlibdeps said, in the user's cache folder, or in VENVPKG_CACHE_DIR. What was not
+    used for longest goes when there is too much. What uv and pip keep is theirs.
+    """
+    from venvpkg.cache import LIMIT, Cache
+
+    cache = Cache.of(current_environment())
+    if clear:
+        cache.clear()
+    kinds = {kind: {"entries": count, "bytes": size} for kind, (count, size) in cache.sizes().items()}
+    if as_json:
+        folder = str(cache.folder) if cache.folder else None
+        click.echo(json.dumps({"folder": folder, "limit": LIMIT, "kinds": kinds}, indent=1))
+    elif cache.folder is None:
+        click.echo("none: there is no folder of this user's to keep anything in")
+    else:
+        click.echo(f"{cache.folder}, {LIMIT / 1e9:.1f} GB at most")
+        for kind, told in kinds.items():
+            click.echo(f"  {kind}: {told['entries']} entries, {told['bytes'] / 1e6:.1f} MB")
+
+
 @venvpkg.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
 @guarded
@@ -391,6 +424,7 @@ def environment() -> None:
 def step(name: str) -> None:
     """Run one step for the packages that standard input names, and print what debhelper has to do."""
     from venvpkg import pipeline
+    from venvpkg.cache import Cache
     from venvpkg.debhelper import Answer, Call
 
     environ = current_environment()
@@ -400,6 +434,7 @@ def step(name: str) -> None:
         run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
         environ=environ,
         codename=_codename(),
+        cache=Cache.of(environ),
     )
     call = Call.from_json(sys.stdin.read(), source)
     if name == "verify":

@@ -1,7 +1,7 @@
 """What an environment needs of the system: everything that goes into Depends, Recommends and Suggests."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from venvpkg.control import Dependencies, format_relations, relation_names
@@ -15,6 +15,7 @@ from venvpkg.shlibs import (
     External,
     Link,
     Missing,
+    Scan,
     explain_missing,
     host_machine,
     link_objects,
@@ -22,6 +23,7 @@ from venvpkg.shlibs import (
     owners_beyond,
     read_elves,
     resolve,
+    seal_libraries,
 )
 from venvpkg.smoke import Smoke
 from venvpkg.stdlib import find_imports, require_packaged, split_dependencies
@@ -46,15 +48,24 @@ class Needs:
 
 
 def compute(
-    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
+    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, scan: Scan
 ) -> Needs:
     """Return what the environment needs.
+
+    Args:
+        plan: where it is built, and for what.
+        tree: the environment as it will ship.
+        distributions: those that it has.
+        smoke: what came of running it.
+        project: normalized name of the project's distribution, or empty.
+        scan: how dpkg is asked.
 
     Raises:
         VenvpkgError: ``soname-not-found``, ``shlibdeps-failed``, ``split-module-not-packaged``,
             ``split-module-gone``.
     """
     notes: list[str] = []
+    run = scan.run
     machine = host_machine(plan.interpreter.path)
     elves = {
         path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
@@ -71,7 +82,9 @@ def compute(
     missing = [link for link in missing if link.object not in unused]
     if missing:
         raise explain_missing(missing, plan.prefix, run)
-    libraries = resolve(plan, elves, links, distributions, run, unused)
+    if scan.cache.folder:
+        scan = replace(scan, seal=seal_libraries(plan, tree, elves, system))
+    libraries = resolve(plan, elves, links, distributions, scan, unused)
     if plan.bundled:
         # OpenSSL and zoneinfo look where Debian has their data; all else of the standard library is inside.
         interpreter = Dependencies(depends=("ca-certificates", "tzdata"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bundle import COMMON, unstripped
 from venvpkg.bytecode import compile_tree
+from venvpkg.cache import Cache
 from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
@@ -29,11 +30,12 @@ from venvpkg.process import Runner
 from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
 from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
-from venvpkg.shlibs import read_elves
+from venvpkg.shlibs import Scan, read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
 from venvpkg.stage import add_selfcheck, apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
+from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
@@ -49,6 +51,8 @@ class World:
     environ: Mapping[str, str]
     codename: str
     """VERSION_CODENAME of the build system (os-release(5)), or empty."""
+    cache: Cache
+    """What earlier builds computed."""
 
 
 def build(call: Call, world: World) -> Answer:
@@ -107,7 +111,7 @@ def settle(call: Call, world: World) -> Answer:
             apply(relocate(Tree.from_dir(plan.stage), move, hermetic=plan.spec.hermetic), plan.stage)
         tree = Tree.from_dir(plan.stage)
         with step(f"{plan.prefix}: compiled") as details:
-            details.append(f"{compile_tree(plan, tree, world.run, world.environ)} modules")
+            details.append(f"{compile_tree(plan, tree, world.run, world.environ, world.cache)} modules")
         normalise_modes(plan.stage)
         tree = Tree.from_dir(plan.stage)
         distributions = read_distributions(tree)
@@ -120,7 +124,8 @@ def settle(call: Call, world: World) -> Answer:
             note(f"not needed without an extra: {text}")
         require_passed(smoke, plan.spec.accept, world.run)
         with step(f"{plan.prefix}: depends") as details:
-            needs = compute(plan, tree, distributions, smoke, state.project, world.run)
+            scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
+            needs = compute(plan, tree, distributions, smoke, state.project, scan)
             details += needs.describe()
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.package], needs)]:
             note(text)
@@ -134,6 +139,7 @@ def settle(call: Call, world: World) -> Answer:
             make_sbom(subject, [inventory(plan, state, needs)]), plan.package_root, subject.name
         ):
             note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
+    world.cache.trim()
     return answer
 
 

@@ -1,12 +1,17 @@
 """Splits sonames into bundled and external; asks dpkg-shlibdeps for the external."""
 
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Container, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from debian.debian_support import Version
+
+from venvpkg.cache import Cache, make_key
 from venvpkg.control import Dependencies, relation_names
 from venvpkg.distributions import Distribution
 from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
@@ -134,12 +139,59 @@ def _reach(
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """How dpkg-shlibdeps(1) is asked, which takes some seconds for a hundred libraries."""
+
+    run: Runner
+    jobs: int
+    """How many may run at once."""
+    cache: Cache
+    seal: str = ""
+    """Names all that an answer follows from but for its question; see :func:`seal_libraries`."""
+
+
+def seal_libraries(plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], system: System) -> str:
+    """Return a hash of what dpkg-shlibdeps reads: the environment's libraries, and the system's.
+
+    Args:
+        plan: where the package is built.
+        tree: the environment.
+        elves: its ELF files.
+        system: packages and libraries of the machine.
+    """
+    source, root = plan.spec.source, plan.package_root
+    told = [source / "debian" / "shlibs.local", *Path("/etc/dpkg").glob("shlibs.*")]
+    told += [p for name in ("shlibs", "symbols") for p in (source / "debian").glob(f"*/DEBIAN/{name}")]
+    # Private libraries of the same package, outside of the environment.
+    told += [p for p in root.rglob("*.so*") if p.is_file() and not p.is_relative_to(plan.stage)]
+    return make_key(
+        {name: package.version for name, package in system.packages.items()},
+        # A package's file may be put in another's place by hand.
+        {name: [path, *_signature(path)] for name, path in system.sonames.items()},
+        {str(path): _hash(path.read_bytes()) for path in told if path.is_file()},
+        {str(path): _hash(entry.load()) for path in elves if (entry := tree.get(path))},
+    )
+
+
+def _signature(path: str) -> list[int]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def resolve(
     plan: Plan,
     elves: Mapping[PurePosixPath, Elf],
     links: Sequence[Link],
     distributions: Sequence[Distribution],
-    run: Runner,
+    scan: Scan,
     suggested: Container[PurePosixPath] = (),
 ) -> Dependencies:
     """Return the relationships that the external libraries give, from dpkg-shlibdeps.
@@ -158,15 +210,9 @@ def resolve(
             level = plan.spec.demote.get(owners.get(path, ""), "Depends")
             level = "Suggests" if path in suggested else level
             groups[level.lower()].append(path)
-    folders = sorted(
-        {
-            str(plan.stage / link.path.parent)
-            for link in links
-            if isinstance(link, Bundled) and not link.reachable
-        }
-    )
+    folders = sorted({link.path.parent for link in links if isinstance(link, Bundled) and not link.reachable})
     found = {
-        level: ask_shlibdeps(plan, objects, folders, run) for level, objects in groups.items() if objects
+        level: ask_shlibdeps(plan, objects, folders, scan) for level, objects in groups.items() if objects
     }
     depends = found.get("depends", ())
     names = {n for clause in relation_names(", ".join(depends)) for n in clause}
@@ -178,14 +224,45 @@ def resolve(
 
 
 def ask_shlibdeps(
-    plan: Plan, objects: Sequence[PurePosixPath], folders: Sequence[str], run: Runner
+    plan: Plan, objects: Sequence[PurePosixPath], folders: Sequence[PurePosixPath], scan: Scan
 ) -> tuple[str, ...]:
-    """Run dpkg-shlibdeps(1) over some objects of the stage and return its clauses."""
+    """Return what dpkg-shlibdeps(1) says of some objects of the stage, one clause a package.
+
+    Raises:
+        VenvpkgError: ``shlibdeps-failed``.
+    """
+    key = make_key(scan.seal, [str(path) for path in objects], [str(path) for path in folders])
+    known = scan.cache.get("shlibs", key) if scan.seal else None
+    if known is not None:
+        return tuple(json.loads(known))
     # It takes the folder that holds DEBIAN for the package's root, and resolves $ORIGIN against that.
     (plan.package_root / "DEBIAN").mkdir(exist_ok=True)
     words = ["dpkg-shlibdeps", "-O", "--warnings=0", "--ignore-missing-info", f"-S{plan.package_root}"]
-    words += [f"-l{folder}" for folder in folders]
-    words += [w for path in objects for w in ("-e", str(plan.stage / path))]
+    words += [f"-l{plan.stage / folder}" for folder in folders]
+    with ThreadPoolExecutor(scan.jobs) as pool:
+        answers = pool.map(
+            lambda part: _run_shlibdeps(plan, [*words, *part], scan.run),
+            [
+                [w for path in part for w in ("-e", str(plan.stage / path))]
+                for part in _deal(plan, objects, scan.jobs)
+            ],
+        )
+        clauses = merge_clauses(clause for answer in answers for clause in answer)
+    if scan.seal:
+        scan.cache.put("shlibs", key, json.dumps(clauses).encode())
+    return clauses
+
+
+def _deal(plan: Plan, objects: Sequence[PurePosixPath], count: int) -> list[list[PurePosixPath]]:
+    """Deal objects to ``count`` hands of about the same number of bytes."""
+    sizes = {path: (plan.stage / path).stat().st_size for path in objects}
+    hands: list[list[PurePosixPath]] = [[] for _ in range(min(count, len(objects)))]
+    for path in sorted(objects, key=lambda path: (-sizes[path], path)):
+        min(hands, key=lambda hand: sum(sizes[p] for p in hand)).append(path)
+    return hands
+
+
+def _run_shlibdeps(plan: Plan, words: Sequence[str], run: Runner) -> list[str]:
     try:
         answer = run(words, cwd=plan.spec.source)
     except VenvpkgError as error:
@@ -198,8 +275,23 @@ def ask_shlibdeps(
     for line in answer.stdout.splitlines():
         name, _, value = line.partition("=")
         if name == "shlibs:Depends":
-            return tuple(clause.strip() for clause in value.split(",") if clause.strip())
-    return ()
+            return [clause.strip() for clause in value.split(",") if clause.strip()]
+    return []
+
+
+def merge_clauses(clauses: Iterable[str]) -> tuple[str, ...]:
+    """Return clauses of several answers as one: of ``a (>= 1)`` and ``a (>= 2)`` the second, sorted.
+
+    dpkg-gencontrol(1) does the same with those of a field.
+    """
+    merged: dict[str, tuple[Version | None, str]] = {}
+    for clause in clauses:
+        found = re.fullmatch(r"(\S+) \(>= (\S+)\)", clause)
+        name, version = (found[1], Version(found[2])) if found else (clause, None)
+        known = merged.get(name, (None, clause))[0]
+        if name not in merged or (version is not None and (known is None or version > known)):
+            merged[name] = (version, clause)
+    return tuple(clause for _, (_, clause) in sorted(merged.items()))
 
 
 def owners_beyond(paths: Iterable[str], covered: str, system: System) -> dict[str, str]:

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from venvpkg.cache import can_make, user_caches
+
 COMPILERS = ("cc", "gcc", "c++", "g++", "gfortran", "clang", "clang++")
 FLAGS = ("CFLAGS", "CPPFLAGS", "CXXFLAGS", "FFLAGS", "FCFLAGS", "LDFLAGS", "RUSTFLAGS", "CC", "CXX")
 PLACES = re.compile(r"-f(file|debug|macro)-prefix-map=\S+")
@@ -145,26 +147,12 @@ def cache_folders(
     flags += [file.read_text("utf-8", "surrogateescape") for file in constraints if file.is_file()]
     flags.append(f"relations={sorted(relations)}")
     key = hashlib.sha256("\n".join(flags).encode(errors="surrogateescape")).hexdigest()[:12]
-    home = environ.get("HOME")
-    base = Path(environ.get("XDG_CACHE_HOME") or (Path(home) / ".cache" if home else "/nonexistent"))
+    base = user_caches(environ)
     places = {
         "UV_CACHE_DIR": Path(environ.get("UV_CACHE_DIR") or base / "uv"),
         "PIP_CACHE_DIR": Path(environ.get("PIP_CACHE_DIR") or base / "pip"),
     }
     return {
-        name: place / f"venvpkg-{key}" if _can_make(place) else scratch / "cache" / place.name
+        name: place / f"venvpkg-{key}" if can_make(place) else scratch / "cache" / place.name
         for name, place in places.items()
     }
-
-
-def _can_make(place: Path) -> bool:
-    # What build daemons have for a home is not to be made.
-    if place.parts[1:2] in (("nonexistent",), ("sbuild-nonexistent",)):
-        return False
-    for path in (place, *place.parents):
-        try:
-            if path.exists():
-                return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
-        except PermissionError:
-            return False
-    return False

@@ -8,7 +8,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
 
 FLOORS = (
-    {"credentials", "errors"},
+    {"cache", "credentials", "errors"},
     {"control", "elf", "keys", "log", "missing", "process", "report", "scratch", "toolchain", "tree"},
     {"distributions", "elsewhere", "locks", "spec", "system", "versions"},
     {"builddeps", "cleanroot", "configuration", "deb", "flat", "host", "indexes", "interpreter"},

@@ -1,14 +1,15 @@
 """Compile files to hash-based, unchecked bytecode, the same bytes every time.
 
 Reads ``{"stage", "final", "jobs", "files": [...]}`` as JSON from standard input and writes
-``{"compiled": N, "failed": [...]}``. Every file is compiled in a process forked from the same state: what a
-process compiled before decides which strings are shared, and so which bytes marshal writes (CPython
-issue 129724).
+``{"compiled": N, "failed": [...], "broken": [...]}``. The files of a folder are compiled in their order, in a
+process that is forked from the same state for every folder: what a process compiled before decides which
+strings are shared, and so which bytes marshal writes (CPython issue 129724).
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib._bootstrap_external as external
 import importlib.util
 import json
@@ -30,19 +31,20 @@ def compile_file(source: str, final: str) -> None:
     os.replace(temporary, target)
 
 
-def work(source: str, final: str) -> int:
+def compile_folder(source: str, final: str, names: list[str]) -> int:
     """Compile in a child; returns its process id."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        compile_file(source, final)
+        os.makedirs(os.path.join(source, "__pycache__"), exist_ok=True)
+        for name in names:
+            # Templates and deliberately broken test data end in .py too; the interpreter would not compile
+            # them on the server either.
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+                compile_file(os.path.join(source, name), os.path.join(final, name))
         status = 0
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        # Templates and deliberately broken test data end in .py too; the interpreter would not compile
-        # them on the server either.
-        status = 3
     except OSError as error:
         sys.stderr.write(f"{source}: {error}\n")
     finally:
@@ -52,37 +54,37 @@ def work(source: str, final: str) -> int:
 def main() -> None:
     asked = json.load(sys.stdin)
     stage, final, jobs = asked["stage"], asked["final"], asked["jobs"]
-    pairs = [(os.path.join(stage, name), os.path.join(final, name)) for name in asked["files"]]
-    for folder in sorted({os.path.dirname(source) for source, _ in pairs}):
-        os.makedirs(os.path.join(folder, "__pycache__"), exist_ok=True)
-    running: dict[int, str] = {}
-    failed: list[str] = []
+    folders: dict[str, list[str]] = {}
+    for path in sorted(asked["files"]):
+        folder, name = os.path.split(path)
+        folders.setdefault(folder, []).append(name)
+    # The longest first, so that no core waits for one at the end.
+    waiting = sorted(folders.items(), key=lambda group: len(group[1]))
+    running: dict[int, tuple[str, list[str]]] = {}
     broken: list[str] = []
-    for pair in pairs:
-        if len(running) >= jobs:
-            reap(running, failed, broken)
-        running[work(*pair)] = pair[0]
-    while running:
-        reap(running, failed, broken)
-    for folder in {os.path.dirname(source) for source in failed}:
+    # What lives is not looked at again, nor copied for that, in every child.
+    gc.disable()
+    gc.freeze()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            folder, names = waiting.pop()
+            child = compile_folder(os.path.join(stage, folder), os.path.join(final, folder), names)
+            running[child] = (folder, names)
+        child, status = os.wait()
+        folder, names = running.pop(child)
+        if os.WIFSIGNALED(status) and len(names) > 1:
+            # One of them is nested deeper than this interpreter can bear; the others are not.
+            waiting += [(folder, [name]) for name in names]
+        elif not os.WIFSIGNALED(status) and status:
+            broken += [os.path.join(stage, folder, name) for name in names]
+    files = [os.path.join(stage, name) for name in asked["files"]]
+    made = {name for name in files if os.path.exists(importlib.util.cache_from_source(name))}
+    for folder in folders:
         # Another module of the folder may have compiled.
         with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(folder, "__pycache__"))
-    json.dump(
-        {
-            "compiled": len(pairs) - len(failed) - len(broken),
-            "failed": sorted(failed),
-            "broken": sorted(broken),
-        },
-        sys.stdout,
-    )
-
-
-def reap(running: dict[int, str], failed: list[str], broken: list[str]) -> None:
-    child, status = os.wait()
-    name = running.pop(child)
-    if status:
-        (failed if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 3 else broken).append(name)
+            os.rmdir(os.path.join(stage, folder, "__pycache__"))
+    failed = sorted(set(files) - made - set(broken))
+    json.dump({"compiled": len(made), "failed": failed, "broken": sorted(broken)}, sys.stdout)
 
 
 if __name__ == "__main__":
