@@ -14,6 +14,7 @@ from venvpkg.evidence import Clash
 from venvpkg.maintscripts import Snippet
 from venvpkg.plan import STATE, Plan
 from venvpkg.stage import Populated
+from venvpkg.tree import Tree
 
 # Keys whose values may hold credentials; what is handed on stays on the disk.
 INDEX_KEYS = ("index-url", "extra-index-url", "find-links", "installer-args")
@@ -107,14 +108,16 @@ class State:
             clashes=tuple(clashes),
         )
 
-    def save(self, plan: Plan) -> None:
-        """Write the state, with what the fronts that hide read: prefix, then one path a line."""
+    def save(self, plan: Plan, tree: Tree) -> None:
+        """Write the state, what the fronts that hide read, and which files the environment has now."""
         plan.state.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in self.values.items() if name not in INDEX_KEYS}
         text = json.dumps({**asdict(self), "values": kept}, indent=1)
         (plan.state / "state.json").write_text(text, encoding="utf-8")
         hidden = {"prefix": str(plan.inside), "built": list(self.built)}
         (plan.state / "hide.json").write_text(json.dumps(hidden), encoding="utf-8")
+        stamps = {str(entry.path): entry.stamp for entry in tree if entry.kind in ("file", "symlink")}
+        (plan.state / "stamps.json").write_text(json.dumps(stamps), encoding="utf-8")
 
     @classmethod
     def load(cls, source: Path, package: str) -> Self | None:
@@ -142,6 +145,12 @@ class State:
         )
 
 
+def changed_since_build(plan: Plan, tree: Tree) -> Tree:
+    """Return what others wrote into the environment, or changed in it, after dh_venvpkg had made it."""
+    stamps = json.loads((plan.state / "stamps.json").read_text(encoding="utf-8"))
+    return Tree({path: e for path, e in tree.entries.items() if stamps.get(str(path)) != list(e.stamp)})
+
+
 def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]:
     """Ask for substvars, and return notes for fields that debian/control has not.
 
@@ -158,21 +167,6 @@ def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]
             else:
                 answer.add_depends(package.name, name, clauses)
     return notes
-
-
-def require_stage(plan: Plan) -> None:
-    """Make sure that the environment is in the package build root.
-
-    Raises:
-        VenvpkgError: ``stage-missing``.
-    """
-    if not (plan.stage / "pyvenv.cfg").is_file():
-        raise VenvpkgError(
-            code="stage-missing",
-            message=f"The environment is not in {plan.stage} any more.",
-            causes=["A command between dh_venvpkg and this one removed or moved it."],
-            hint="Look at override_ and execute_ targets in debian/rules.",
-        )
 
 
 def refuse_cross_build(call: Call) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -222,10 +223,6 @@ def format_record(rows: list[Row]) -> bytes:
 
 def locate(folder: PurePosixPath, name: str) -> PurePosixPath:
     """Return the path, from the top of the tree, of a RECORD row; ``..`` is resolved by name alone."""
-    parts: list[str] = list(folder.parent.parts)
-    for part in PurePosixPath(name).parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part not in ("..", "."):
-            parts.append(part)
-    return PurePosixPath(*parts) if not name.startswith("/") else PurePosixPath(name)
+    if name.startswith("/"):
+        return PurePosixPath(name)
+    return PurePosixPath(normpath(f"/{folder.parent}/{name}")[1:])

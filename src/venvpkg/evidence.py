@@ -153,7 +153,8 @@ def gather(
     if control is None:
         text = text_of(tree, PurePosixPath("DEBIAN/control"))
         control = next(iter(Deb822.iter_paragraphs(text, use_apt_pkg=False)), {})
-    distributions = read_distributions(tree.below(inside))
+    environment = tree.below(inside)
+    distributions = read_distributions(environment)
     wanted = recorded_algorithms(tree, inside, distributions)
     for path in (path for path, digest in (shipped or {}).items() if digest):
         wanted.setdefault(path, set()).add("md5")
@@ -178,11 +179,14 @@ def gather(
             Secret(path=entry.path, what=what)
             for what in find_secrets(entry.path, data, own=own, known=known)
         ]
-        if entry.path.is_relative_to(inside):
-            place = entry.path.relative_to(inside)
-            if place.suffix == ".py":
-                imports += read_imports(place, data)
-            elif place.suffix == ".pth" and place.parent.name.endswith("-packages"):
+        within = entry.path.parts[: len(inside.parts)] == inside.parts
+        if within:
+            if entry.path.suffix == ".py":
+                imports += [
+                    replace(found, path=entry.path.relative_to(inside))
+                    for found in read_imports(entry.path, data)
+                ]
+            elif entry.path.suffix == ".pth" and entry.path.parent.name.endswith("-packages"):
                 lines = startup_lines(data)
                 startup |= {entry.path: "; ".join(lines)} if lines else {}
         if any(raw in data and pattern.search(data) for raw, pattern in patterns):
@@ -191,7 +195,7 @@ def gather(
             heads[entry.path] = data[:HEAD]
         if entry.path in wanted:
             digests[entry.path] = {name: record_hash(data, name) for name in wanted[entry.path]}
-        if data[:4] == MAGIC and entry.path.is_relative_to(inside):
+        if within and data[:4] == MAGIC:
             try:
                 elves[entry.path.relative_to(inside)] = read_elf(BytesIO(data))
             except NotElfError:
@@ -218,7 +222,7 @@ def gather(
         system=system,
         imports=tuple(sorted(imports, key=lambda i: (i.path, i.module))),
         secrets=tuple(sorted(leaks, key=lambda leak: leak.path)),
-        clashes=tuple(sorted({*clashes, *find_clashes(tree.below(inside), distributions)})),
+        clashes=tuple(sorted({*clashes, *find_clashes(environment, distributions)})),
         startup=startup,
         project=project,
         shipped=shipped or {},

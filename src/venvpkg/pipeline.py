@@ -13,7 +13,7 @@ from venvpkg.cache import Cache
 from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
-from venvpkg.debhelper import Answer, Call, State, refuse_cross_build, require_stage, write_relations
+from venvpkg.debhelper import Answer, Call, State, changed_since_build, refuse_cross_build, write_relations
 from venvpkg.depends import Needs, compute
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import find_clashes, gather
@@ -33,7 +33,7 @@ from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import Scan, read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
-from venvpkg.stage import add_selfcheck, apply, bring_back, normalise_modes, populate, prune, put_in_place
+from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
@@ -80,7 +80,7 @@ def build(call: Call, world: World) -> Answer:
         with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
             populated = populate(plan, installer, world.run, world.environ)
         with step(f"{plan.prefix}: relocated") as details:
-            edits = relocate(Tree.from_dir(plan.workshop), plan.made, hermetic=spec.hermetic)
+            edits = relocate(Tree.from_dir(plan.workshop), plan.made, plan.move, hermetic=spec.hermetic)
             details.append(f"{apply(edits, plan.workshop)} edits")
             prune(plan, plan.workshop)
         tree = Tree.from_dir(plan.workshop)
@@ -89,8 +89,8 @@ def build(call: Call, world: World) -> Answer:
         built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
         built += unstripped(tree) if plan.bundled else []
         expose(plan, tree, distributions, populated.project)
-        put_in_place(plan)
-        State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan)
+        put_in_place(plan, tree)
+        State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan, tree)
         # postinst's part stands before that of dh_installsystemd, which starts services.
         answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename, EARLY))
         # One that is bundled goes with the package, and no release of Debian takes it away.
@@ -104,12 +104,10 @@ def settle(call: Call, world: World) -> Answer:
     answer = Answer()
     packages = {p.name: p for p in read_control(world.source / "debian" / "control").packages}
     for plan, state in staged(call, world):
-        bring_back(plan)
-        require_stage(plan)
-        add_selfcheck(plan)
-        for move in (plan.made, plan.move):
-            apply(relocate(Tree.from_dir(plan.stage), move, hermetic=plan.spec.hermetic), plan.stage)
-        tree = Tree.from_dir(plan.stage)
+        tree = bring_back(plan)
+        late = relocate(changed_since_build(plan, tree), plan.made, plan.move, hermetic=plan.spec.hermetic)
+        if apply(late, plan.stage):
+            tree = Tree.from_dir(plan.stage)
         with step(f"{plan.prefix}: compiled") as details:
             details.append(f"{compile_tree(plan, tree, world.run, world.environ, world.cache)} modules")
         normalise_modes(plan.stage)
@@ -123,6 +121,8 @@ def settle(call: Call, world: World) -> Answer:
         for text in smoke.unused:
             note(f"not needed without an extra: {text}")
         require_passed(smoke, plan.spec.accept, world.run)
+        # A module may write into the environment when it is imported.
+        tree = Tree.from_dir(plan.stage)
         with step(f"{plan.prefix}: depends") as details:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
             needs = compute(plan, tree, distributions, smoke, state.project, scan)
@@ -131,12 +131,11 @@ def settle(call: Call, world: World) -> Answer:
             note(text)
         explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
-        apply(reconcile_records(Tree.from_dir(plan.stage)), plan.stage)
-        late = render(plan, world.codename, LATE)
-        answer.add_snippets(plan.spec.package, plan.state / "autoscripts", late)
+        apply(reconcile_records(tree), plan.stage)
+        answer.add_snippets(plan.spec.package, plan.state / "autoscripts", render(plan, world.codename, LATE))
         subject = read_subject(packages[plan.spec.package], world)
         if not write_sbom(
-            make_sbom(subject, [inventory(plan, state, needs)]), plan.package_root, subject.name
+            make_sbom(subject, [inventory(plan, state, needs, tree)]), plan.package_root, subject.name
         ):
             note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
     world.cache.trim()
@@ -191,9 +190,8 @@ def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
             yield make_plan(spec, interpreter, call.roots[package]), state
 
 
-def inventory(plan: Plan, state: State, needs: Needs) -> Environment:
+def inventory(plan: Plan, state: State, needs: Needs, tree: Tree) -> Environment:
     """Return what the bill of materials tells, from the files as they will ship."""
-    tree = Tree.from_dir(plan.stage)
     return Environment(
         prefix=plan.prefix,
         tree=tree,

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,31 +48,35 @@ class Edit:
     """New target of a symbolic link; with neither content nor target the entry is removed."""
 
 
-def relocate(tree: Tree, move: Move, *, hermetic: bool = False) -> tuple[Edit, ...]:
-    """Return the edits that make a tree, built at ``move.build``, right for ``move.final``.
+def relocate(tree: Tree, *moves: Move, hermetic: bool = False) -> tuple[Edit, ...]:
+    """Return the edits that make a tree, built at each ``move.build``, right for ``move.final``.
 
     Args:
         tree: the environment, with paths relative to its prefix.
-        move: from where to where.
+        moves: from where to where, one after the other.
         hermetic: start Python with ``-I`` in scripts.
     """
-    return tuple(edit for entry in tree for edit in _relocate_entry(entry, move, hermetic))
+    return tuple(edit for entry in tree for edit in _relocate_entry(entry, moves, hermetic))
 
 
-def _relocate_entry(entry: Entry, move: Move, hermetic: bool) -> Iterator[Edit]:
+def _relocate_entry(entry: Entry, moves: Iterable[Move], hermetic: bool) -> Iterator[Edit]:
     if entry.kind == "symlink":
-        target = relocate_text(entry.target.encode(errors="surrogateescape"), move)
-        if target != entry.target.encode(errors="surrogateescape"):
+        written = target = entry.target.encode(errors="surrogateescape")
+        for move in moves:
+            target = relocate_text(target, move)
+        if target != written:
             yield Edit(path=entry.path, target=target.decode(errors="surrogateescape"))
     elif entry.kind == "file":
-        data = entry.load()
+        data = moved = entry.load()
         if entry.path.name == "direct_url.json" and names_local_folder(data):
             yield Edit(path=entry.path)
             return
-        if entry.path.parts[0] == "bin" and entry.mode & 0o111:
-            data = name_python(data, move)
-        moved = relocate_bytes(data, move, hermetic=hermetic, executable=bool(entry.mode & 0o111))
-        if moved != entry.load():
+        executable = bool(entry.mode & 0o111)
+        for move in moves:
+            if executable and entry.path.parts[0] == "bin":
+                moved = name_python(moved, move)
+            moved = relocate_bytes(moved, move, hermetic=hermetic, executable=executable)
+        if moved is not data and moved != data:
             yield Edit(path=entry.path, data=moved)
 
 

@@ -89,8 +89,7 @@ def plan_relocation(source: Path, target: Path, final: PurePosixPath | None) -> 
 def list_edits(relocation: Relocation) -> tuple[Edit, ...]:
     """Return every edit that the relocation would make, without making any."""
     tree = Tree.from_dir(relocation.source)
-    found = {edit.path: edit for move in relocation.moves for edit in relocate(tree, move)}
-    return tuple(found[path] for path in sorted(found))
+    return tuple(sorted(relocate(tree, *relocation.moves), key=lambda edit: edit.path))
 
 
 def carry_out(
@@ -109,8 +108,7 @@ def carry_out(
     count = 0
     try:
         shutil.copytree(relocation.source, unfinished, symlinks=True)
-        for move in relocation.moves:
-            count += apply(relocate(Tree.from_dir(unfinished), move), unfinished)
+        count += apply(relocate(Tree.from_dir(unfinished), *relocation.moves), unfinished)
         count += apply(reconcile_records(Tree.from_dir(unfinished)), unfinished)
         require_proof(relocation, unfinished)
         if relocation.target.is_dir():

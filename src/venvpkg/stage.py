@@ -229,8 +229,8 @@ def prune(plan: Plan, folder: Path) -> int:
     return removed
 
 
-def put_in_place(plan: Plan) -> None:
-    """Move the finished environment into the package build root.
+def put_in_place(plan: Plan, tree: Tree) -> None:
+    """Move the finished environment, whose files are ``tree``, into the package build root.
 
     What debian/install put under the prefix stays, and wins over a file of the same name; what an
     earlier run of this step left goes.
@@ -241,7 +241,7 @@ def put_in_place(plan: Plan) -> None:
     stage, workshop, note = plan.stage, plan.workshop, plan.before
     there = Tree.from_dir(stage)
     try:
-        require_fit_names(Tree.from_dir(workshop))
+        require_fit_names(tree)
         require_fit_names(there)
     except VenvpkgError:
         remove(workshop)
@@ -266,13 +266,13 @@ def put_in_place(plan: Plan) -> None:
     shutil.rmtree(workshop.parent, ignore_errors=True)
 
 
-def bring_back(plan: Plan) -> None:
-    """Put the environment that stepped aside back into the package build root.
+def bring_back(plan: Plan) -> Tree:
+    """Put the environment that stepped aside back into the package build root, and return what is there.
 
     What was put under the prefix in the meantime stays, and wins.
 
     Raises:
-        VenvpkgError: ``name-unfit``.
+        VenvpkgError: ``name-unfit``, ``stage-missing``.
     """
     if plan.aside.is_dir():
         if plan.stage.is_dir():
@@ -280,10 +280,20 @@ def bring_back(plan: Plan) -> None:
             plan.stage.rmdir()
         plan.stage.parent.mkdir(parents=True, exist_ok=True)
         plan.aside.rename(plan.stage)
-    require_fit_names(Tree.from_dir(plan.stage))
+    if not (plan.stage / "pyvenv.cfg").is_file():
+        raise VenvpkgError(
+            code="stage-missing",
+            message=f"The environment is not in {plan.stage} any more.",
+            causes=["A command between dh_venvpkg and this one removed or moved it."],
+            hint="Look at override_ and execute_ targets in debian/rules.",
+        )
+    _add_selfcheck(plan)
+    tree = Tree.from_dir(plan.stage)
+    require_fit_names(tree)
+    return tree
 
 
-def add_selfcheck(plan: Plan) -> None:
+def _add_selfcheck(plan: Plan) -> None:
     """Write the module that compares the installed environment with what the package shipped.
 
     It is in no RECORD, for it is no distribution's.
@@ -342,13 +352,20 @@ def normalise_modes(folder: Path) -> None:
     files 0644, or 0755 where their owner may execute them. Set-id and sticky bits stay, for a check to find.
     """
     root = os.geteuid() == 0
-    for entry in Tree.from_dir(folder):
-        path = folder / entry.path
-        if root:
-            os.lchown(path, 0, 0)
-        if entry.kind in ("file", "folder"):
-            special = entry.mode & 0o7000
-            path.chmod(special | (0o755 if entry.kind == "folder" or entry.mode & 0o100 else 0o644))
+    waiting = [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as children:
+            for child in children:
+                status = child.stat(follow_symlinks=False)
+                # What is right already is not touched: most is.
+                if root and (status.st_uid, status.st_gid) != (0, 0):
+                    os.chown(child.path, 0, 0, follow_symlinks=False)
+                mode, is_folder = stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode)
+                wanted = mode & 0o7000 | (0o755 if is_folder or mode & 0o100 else 0o644)
+                # A change of owner takes set-id bits away.
+                if (mode != wanted or mode & 0o7000) and (is_folder or stat.S_ISREG(status.st_mode)):
+                    Path(child.path).chmod(wanted)
+                waiting += [child.path] if is_folder else []
     folder.chmod(0o755)
     if root:
         os.chown(folder, 0, 0)

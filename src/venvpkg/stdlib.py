@@ -23,7 +23,7 @@ SPLIT: Mapping[str, tuple[str, tuple[int, int] | None]] = {
     "distutils": ("python3-distutils", (3, 12)),
     "lib2to3": ("python3-lib2to3", (3, 13)),
 }
-WORDS = (b"tkinter", b"turtle", b"gdbm", b"dbm", b"distutils", b"lib2to3")
+WORDS = (b"tkinter", b"turtle", b"dbm", b"distutils", b"lib2to3")
 CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -47,7 +47,7 @@ def find_imports(tree: Tree) -> tuple[Import, ...]:
 
 def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:
     """Yield the imports of split-off modules in one file; none where it does not parse."""
-    if not any(word in source for word in WORDS):
+    if not (any(word in source for word in WORDS) and _may_import(source)):
         return
     try:
         body = ast.parse(source).body
@@ -63,6 +63,16 @@ def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:
         for module in SPLIT:
             if any(name == module or name.startswith(module + ".") for name in names):
                 yield Import(path=path, module=module, certain=certain)
+
+
+def _may_import(source: bytes) -> bool:
+    """Tell whether a line may import one of them; what only speaks of one need not be parsed."""
+    lines = source.split(b"\n")
+    return any(
+        any(word in line for word in WORDS)
+        and (b"import" in line or b"from" in line or before.rstrip().endswith(b"\\"))
+        for before, line in zip([b"", *lines], lines, strict=False)
+    )
 
 
 def _walk(body: Sequence[ast.AST], certain: bool) -> Iterator[tuple[ast.AST, bool]]:

@@ -34,6 +34,9 @@ class Entry:
     """Where a symbolic link points, as written; of a file in a .deb, the file that it is a hard link to."""
     opener: Callable[[], BinaryIO | io.FileIO] = io.BytesIO
     """Opens a file for reading."""
+    stamp: tuple[int, int] = (0, 0)
+    """Inode number and time of the last change of a file or link on a disk (st_ctime_ns): whatever is done
+    to it, one of them is another."""
 
     def load(self) -> bytes:
         """Return the bytes of a file.
@@ -150,18 +153,26 @@ class Tree:
 
     def below(self, top: PurePosixPath) -> "Tree":
         """Return the part of the tree below ``top``, with paths relative to it."""
-        return Tree(
-            {
-                path.relative_to(top): _moved(entry, path.relative_to(top))
-                for path, entry in self.entries.items()
-                if path.is_relative_to(top) and path != top
-            }
-        )
+        depth = len(top.parts)
+        found = {}
+        for path, entry in self.entries.items():
+            # Several times as fast as is_relative_to.
+            if path.parts[:depth] == top.parts and len(path.parts) > depth:
+                inner = PurePosixPath(*path.parts[depth:])
+                found[inner] = _moved(entry, inner)
+        return Tree(found)
 
 
 def _moved(entry: Entry, path: PurePosixPath) -> Entry:
+    # Several times as fast as dataclasses.replace.
     return Entry(
-        path=path, kind=entry.kind, mode=entry.mode, size=entry.size, target=entry.target, opener=entry.opener
+        path=path,
+        kind=entry.kind,
+        mode=entry.mode,
+        size=entry.size,
+        target=entry.target,
+        opener=entry.opener,
+        stamp=entry.stamp,
     )
 
 
@@ -177,9 +188,9 @@ def explain_size(path: PurePosixPath, size: int) -> VenvpkgError:
 
 def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
     # Without recursion: archives hold folders that lie deeper than Python's calls go.
-    waiting = [_scan(top, start)]
+    waiting = [_scan(str(top), start)]
     while waiting:
-        place, entry = next(waiting[-1], (top, None))
+        place, entry = next(waiting[-1], ("", None))
         if entry is None:
             waiting.pop()
             continue
@@ -188,20 +199,24 @@ def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
             waiting.append(_scan(place, entry.path))
 
 
-def _scan(folder: Path, at: PurePosixPath) -> Iterator[tuple[Path, Entry]]:
+def _scan(folder: str, at: PurePosixPath) -> Iterator[tuple[str, Entry]]:
     with os.scandir(folder) as found:
         children = sorted(found, key=lambda child: child.name)
     for child in children:
         path = at / child.name
         status = child.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode)
-        place = Path(child.path)
-        if child.is_symlink():
-            yield place, Entry(path=path, kind="symlink", mode=mode, target=str(place.readlink()))
-        elif child.is_dir(follow_symlinks=False):
-            yield place, Entry(path=path, kind="folder", mode=mode)
-        elif stat.S_ISREG(status.st_mode):
+        place, stamp = child.path, (status.st_ino, status.st_ctime_ns)
+        if stat.S_ISREG(status.st_mode):
             opener = partial(io.FileIO, place)
-            yield place, Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener)
+            yield (
+                place,
+                Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener, stamp=stamp),
+            )
+        elif stat.S_ISDIR(status.st_mode):
+            yield place, Entry(path=path, kind="folder", mode=mode)
+        elif stat.S_ISLNK(status.st_mode):
+            target = os.readlink(place)  # noqa: PTH115 - a Path takes several times as long
+            yield place, Entry(path=path, kind="symlink", mode=mode, target=target, stamp=stamp)
         else:
             yield place, Entry(path=path, kind="special", mode=mode)
