@@ -37,7 +37,7 @@ DATABASES = ("/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt")
 """What dpkg and apt remember about packages; it changes with every installation, on purpose."""
 
 CA_BUNDLE = "/run/venvpkg-tests/ca-certificates.crt"
-CACHES = {"pip": "/var/cache/venvpkg-tests/pip", "uv": "/var/cache/venvpkg-tests/uv"}
+CACHES = {name: f"/var/cache/venvpkg-tests/{name}" for name in ("pip", "uv", "pex")}
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -422,6 +422,11 @@ class Root:
             if any(source.startswith("deb https:") for source in self.base.archive.sources(self.suite)):
                 trust = self.path / "etc/apt/apt.conf.d/98-tests-ca"
                 trust.write_text(f'Acquire::https::CAInfo "{CA_BUNDLE}";\n')
+
+    def use_memory(self, folder: str) -> None:
+        """Keep a folder of the root in memory, away from the disk; it is made where it is missing."""
+        self.inside(folder).mkdir(parents=True, exist_ok=True)
+        self._mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", on=folder)
 
     def close(self) -> None:
         """End what still runs in it, unmount and remove it. Closing twice does nothing."""

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Builds one project with venvpkg, dh-virtualenv, pex and shiv in a clean Debian root, and compares what that takes.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+case " $* " in
+*' -h '* | *' --help '*) ;;
+*) sh "$here/../run.sh" --setup ;;
+esac
+
+# As in tests/run.sh: Debian's own Python, in the tests' environment.
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+export HOME
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/venvpkg-tests
+version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+set -- "$cache/venv-$version/bin/python3" -m benchmarks.bench "$@"
+
+# A root is made with chroot and mount. sudo clears variables, and root's bytecode would be in the user's way.
+export PYTHONPATH="$here/.." LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+[ "$(id -u)" -ne 0 ] || exec "$@"
+for name in HOME PYTHONPATH LC_ALL PYTHONDONTWRITEBYTECODE XDG_CACHE_HOME SSL_CERT_FILE http_proxy https_proxy no_proxy \
+    $(env | sed -n 's/^\(\(PIP\|UV\)_[A-Z_]*\)=.*/\1/p'); do
+    eval "value=\${$name-}"
+    [ -z "$value" ] || set -- "$name=$value" "$@"
+done
+exec sudo env "$@"
