@@ -130,11 +130,17 @@ def steps_table(steps: Mapping[str, Figures], least: float = 0.1) -> str:
 
 
 def groups_table(steps: Mapping[str, Figures]) -> str:
-    """Return the Markdown table of groups by tool."""
+    """Return the Markdown table of groups by tool, and what venvpkg's commands take together."""
     groups = {tool: group_steps(each) for tool, each in steps.items()}
-    return make_table(
-        ["", *steps], [[name, *(_seconds(g[name]) for g in groups.values())] for name in GROUPS]
-    )
+    rows = [[name, *(_seconds(each[name]) for each in groups.values())] for name in GROUPS]
+    rows.append(["together", *(_seconds(sum(each.values())) for each in groups.values())])
+    rows.append(["of these, dh_venvpkg*", *(_seconds(sum_own(each)) for each in steps.values())])
+    return make_table(["", *steps], rows)
+
+
+def sum_own(steps: Figures) -> float:
+    """Return the seconds of venvpkg's own commands."""
+    return sum(seconds for name, seconds in steps.items() if name.startswith("dh_venvpkg"))
 
 
 def startup_table(startup: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -2,11 +2,28 @@
 # Builds one project with venvpkg, dh-virtualenv, pex and shiv in a clean Debian root, and compares what that takes.
 set -eu
 
+usage() {
+    cat <<'END'
+usage: sh tests/benchmarks/run.sh [--quick] [--rounds N] [--only NAME]... [--json FILE] [--plot FILE.png]
+
+  --quick       one round, with warm caches only
+  --rounds N    how often everything is built, 3 unless told
+  --only NAME   this row alone, and no start-up (may be repeated): venvpkg, venvpkg-rebuild, venvpkg-pip,
+                venvpkg-xz, dh-virtualenv, pex, shiv or floor
+  --json FILE   write the figures there
+  --plot FILE   draw the steps of each build there
+
+Installs Debian packages that are missing, as tests/run.sh does. docs/performance.md says what is measured.
+END
+}
+
+for word; do
+    case $word in
+    -h | --help) usage && exit 0 ;;
+    esac
+done
 here=$(cd "$(dirname "$0")" && pwd)
-case " $* " in
-*' -h '* | *' --help '*) ;;
-*) sh "$here/../run.sh" --setup ;;
-esac
+sh "$here/../run.sh" --setup
 
 # As in tests/run.sh: Debian's own Python, in the tests' environment.
 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}

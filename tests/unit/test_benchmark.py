@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import TABLE, read_options, size_of_folder
-from benchmarks.figures import GROUPS, group_steps, make_table, read_steps, results_table, take_medians
+from benchmarks.figures import (
+    GROUPS,
+    group_steps,
+    make_table,
+    read_steps,
+    results_table,
+    sum_own,
+    take_medians,
+)
 from benchmarks.measure import measure
 
 LOG = """\
@@ -63,6 +71,7 @@ def test_no_second_of_a_build_is_lost() -> None:
     assert tuple(groups) == GROUPS
     assert sum(groups.values()) == pytest.approx(15.0)
     assert groups["venvpkg, the rest"] == pytest.approx(6.1)
+    assert sum_own(steps()) == pytest.approx(3.0)
 
 
 def test_the_floor_names_its_own_steps() -> None:
