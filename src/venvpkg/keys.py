@@ -136,7 +136,11 @@ KEYS = (
         choices=("built", "none"),
         meaning="built sends what this build compiled through dh_dwz and dh_strip.",
     ),
-    Key(name="prune", kind="list", meaning="Globs, relative to the prefix, to leave out of the package."),
+    Key(
+        name="prune",
+        kind="list",
+        meaning="What to leave out of the package: presets, and globs relative to the prefix.",
+    ),
     Key(
         name="bundle-keep",
         kind="list",

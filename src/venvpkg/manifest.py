@@ -53,6 +53,7 @@ def write_manifest(
         "smoke": list(plan.spec.smoke),
         "bytecode": plan.spec.bytecode,
         "hermetic": plan.spec.hermetic,
+        "prune": list(plan.spec.prune),
         "accepted": [asdict(record) for record in plan.spec.accept],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

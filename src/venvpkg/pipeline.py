@@ -27,13 +27,15 @@ from venvpkg.maintscripts import EARLY, LATE, render
 from venvpkg.manifest import write_manifest
 from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
 from venvpkg.process import Runner
+from venvpkg.proof import prove
+from venvpkg.pruning import Pruning, describe, explain, leave_out, set_aside
 from venvpkg.relocate import reconcile_records, relocate
 from venvpkg.report import Report
 from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import Scan, read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
-from venvpkg.stage import apply, bring_back, normalise_modes, populate, prune, put_in_place
+from venvpkg.stage import apply, bring_back, normalise_modes, populate, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
@@ -82,7 +84,7 @@ def build(call: Call, world: World) -> Answer:
         with step(f"{plan.prefix}: relocated") as details:
             edits = relocate(Tree.from_dir(plan.workshop), plan.made, plan.move, hermetic=spec.hermetic)
             details.append(f"{apply(edits, plan.workshop)} edits")
-            prune(plan, plan.workshop)
+            leave_out(plan.spec, plan.workshop)
         tree = Tree.from_dir(plan.workshop)
         distributions = read_distributions(tree)
         clashes = find_clashes(tree, distributions)
@@ -108,8 +110,12 @@ def settle(call: Call, world: World) -> Answer:
         late = relocate(changed_since_build(plan, tree), plan.made, plan.move, hermetic=plan.spec.hermetic)
         if apply(late, plan.stage):
             tree = Tree.from_dir(plan.stage)
+        pruning = leave_out_presets(plan, tree, state.project)
+        tree = Tree.from_dir(plan.stage) if pruning else tree
         with step(f"{plan.prefix}: compiled") as details:
             details.append(f"{compile_tree(plan, tree, world.run, world.environ, world.cache)} modules")
+        if pruning:
+            prove_presets(plan, pruning, world)
         normalise_modes(plan.stage)
         tree = Tree.from_dir(plan.stage)
         distributions = read_distributions(tree)
@@ -140,6 +146,28 @@ def settle(call: Call, world: World) -> Answer:
             note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
     world.cache.trim()
     return answer
+
+
+def leave_out_presets(plan: Plan, tree: Tree, project: str) -> Pruning | None:
+    """Move what presets of the key ``prune`` name out of the stage, where there are any."""
+    if not plan.spec.presets:
+        return None
+    with step(f"{plan.prefix}: pruned") as details:
+        pruning = set_aside(plan, tree, read_distributions(tree), project)
+        details += describe(pruning, tree)
+    return pruning
+
+
+def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
+    """Bring back what the proof by import finds to be needed, and forget the rest."""
+    with step(f"{plan.prefix}: proven") as details:
+        outcome = prove(plan, pruning, world.run, world.environ)
+        again = [path for path in outcome.kept if path not in pruning.kept]
+        compile_tree(plan, Tree.from_dir(plan.stage).only(again), world.run, world.environ, world.cache)
+        details.append(f"{len(again)} files brought back" if again else "all modules imported as before")
+    for text in explain(outcome):
+        note(text)
+    shutil.rmtree(plan.pruned, ignore_errors=True)
 
 
 def gate(call: Call, world: World) -> dict[str, Report]:

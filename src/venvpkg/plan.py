@@ -110,6 +110,11 @@ class Plan:
         return self.state / "env"
 
     @property
+    def pruned(self) -> Path:
+        """Return where files that may be left out wait for the proof that nothing needs them."""
+        return self.state / "pruned"
+
+    @property
     def before(self) -> Path:
         """Return where the names of what was under the prefix before the environment are noted."""
         return self.state.with_name(f"{self.spec.package}.before.json")

@@ -129,16 +129,7 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
     Raises:
         VenvpkgError: ``stage-broken``.
     """
-    within = trial.outside("/tmp") if trial.top != Path("/") else None
-    with scratch_folder(within) as folder, at_home(trial):
-        (folder / "home").mkdir()
-        place = Path("/", folder.relative_to(trial.top))
-        home = str(place / "home")
-        env = python_environment(environ) | {"HOME": home, "TMPDIR": home}
-        # fakeroot preloads a library, which a server has not, and which nothing here needs.
-        env = {k: v for k, v in env.items() if not k.startswith(("XDG_", "LD_", "FAKEROOT"))}
-        env["PATH"] = f"{trial.folder / 'bin'}:{environ.get('PATH', '')}"
-        (folder / PROGRAM).write_bytes((files("venvpkg") / "inside" / PROGRAM).read_bytes())
+    with workplace(trial, environ, PROGRAM) as (env, place):
         failures, mapped, modules = import_all(trial, run, env, place)
         unused = {name for name, text in failures.items() if is_for_an_extra(trial, name, text, failures)}
         failed = [
@@ -155,6 +146,27 @@ def run_smoke(trial: Trial, run: Runner, environ: Mapping[str, str]) -> Smoke:
         modules={name: trial.finally_at(path) for name, path in modules.items()},
         unused=tuple(f"{name} (of {trial.modules[name]}): {failures[name]}" for name in sorted(unused)),
     )
+
+
+@contextmanager
+def workplace(
+    trial: Trial, environ: Mapping[str, str], program: str
+) -> Iterator[tuple[dict[str, str], Path]]:
+    """Give the variables for what runs in an environment, and a folder that holds a program of ours.
+
+    The folder is named as a process sees it; it has an empty home, and goes away.
+    """
+    within = trial.outside("/tmp") if trial.top != Path("/") else None
+    with scratch_folder(within) as folder, at_home(trial):
+        (folder / "home").mkdir()
+        place = Path("/", folder.relative_to(trial.top))
+        home = str(place / "home")
+        env = python_environment(environ) | {"HOME": home, "TMPDIR": home}
+        # fakeroot preloads a library, which a server has not, and which nothing here needs.
+        env = {k: v for k, v in env.items() if not k.startswith(("XDG_", "LD_", "FAKEROOT"))}
+        env["PATH"] = f"{trial.folder / 'bin'}:{environ.get('PATH', '')}"
+        (folder / program).write_bytes((files("venvpkg") / "inside" / program).read_bytes())
+        yield env, place
 
 
 @contextmanager
@@ -315,10 +327,10 @@ def _import_some(
     script = 'exec 3>"$1"; shift; exec "$@" 3'
     words = ["sh", "-c", script, "sh", str(told), *LIMIT, str(python), str(place / PROGRAM)]
     asked = json.dumps({"modules": names})
-    status, said = _run_apart(trial, words, run, env, place, asked)
+    status, said = run_apart(trial, words, run, env, place, asked)
     path = trial.outside(told)
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    lines = list(_read_told(text))
+    lines = list(read_told(text))
     if not any("start" in line or "mapped" in line for line in lines):
         raise VenvpkgError(
             code="stage-broken",
@@ -329,7 +341,8 @@ def _import_some(
     return lines, _ending(status)
 
 
-def _read_told(text: str) -> Iterator[dict[str, Any]]:
+def read_told(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects among lines of JSON; other lines are left out."""
     for line in text.splitlines():
         # What is imported may write to any descriptor.
         with suppress(ValueError):
@@ -338,7 +351,7 @@ def _read_told(text: str) -> Iterator[dict[str, Any]]:
                 yield value
 
 
-def _run_apart(
+def run_apart(
     trial: Trial, words: Sequence[str], run: Runner, env: Mapping[str, str], place: Path, stdin: str = ""
 ) -> tuple[int, list[str]]:
     """Run a command whose output goes to a file; returns its status and the last lines that it wrote.
@@ -385,7 +398,7 @@ def run_command(trial: Trial, text: str, run: Runner, env: Mapping[str, str], pl
         argv = [str(trial.folder / "bin" / "python")] * is_script + [str(script), *words[1:]]
     elif trial.top == Path("/") and shutil.which(words[0], path=env["PATH"]) is None:
         return Failure(what=text, message=f"there is no {words[0]} in the environment or on PATH")
-    status, said = _run_apart(trial, [*LIMIT, *argv], run, env, place)
+    status, said = run_apart(trial, [*LIMIT, *argv], run, env, place)
     if status == 0:
         return None
     return Failure(what=text, message=f"{_ending(status)}: {' | '.join(said[-5:])}".rstrip(": "))

@@ -84,6 +84,11 @@ class Spec:
         """Return the final prefix, ``/opt/venvs/myapp``."""
         return self.install_root / (self.env_name or self.package)
 
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Return the presets of the key ``prune``."""
+        return tuple(name for name in self.prune if name in PRUNE_PRESETS)
+
     @classmethod
     def from_values(
         cls,
@@ -153,6 +158,12 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
     for name in values.get("bundle-keep", ()):
         if name not in BUNDLE_PARTS:
             mistakes.append(f"bundle-keep must be of {', '.join(BUNDLE_PARTS)}, not {name!r}")
+    for glob in values.get("prune", ()):
+        near = difflib.get_close_matches(glob, PRUNE_PRESETS, n=1, cutoff=0.75)
+        if not glob.strip("!/"):
+            mistakes.append(f"prune: {glob!r} is neither a preset nor a glob")
+        elif near and glob not in PRUNE_PRESETS:
+            mistakes.append(f"prune: {glob!r} is no preset{nearest(glob, dict.fromkeys(PRUNE_PRESETS))}")
     for name, level in values.get("demote", {}).items():
         if level not in ("Recommends", "Suggests"):
             mistakes.append(f'demote.{name} must be "Recommends" or "Suggests", not {level!r}')
@@ -196,12 +207,11 @@ def refuse_later(values: Mapping[str, Any]) -> None:
     wanted = [
         f"{what} ({key} = {value!r})" for key, (value, what) in LATER.items() if values.get(key) == value
     ]
-    wanted += [f'prune = ["{name}"]' for name in values.get("prune", ()) if name in PRUNE_PRESETS]
     if wanted:
         raise VenvpkgError(
             code="not-there-yet",
             message=f"This version of venvpkg has not got: {', '.join(wanted)}.",
-            hint="Leave it out. For prune, write globs such as */site-packages/*/tests",
+            hint="Leave it out.",
         )
 
 

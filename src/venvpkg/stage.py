@@ -1,6 +1,5 @@
 """The only writer of the staged tree."""
 
-import fnmatch
 import json
 import os
 import re
@@ -212,21 +211,6 @@ def make_request(plan: Plan, install: Install, scratch: Path, number: int) -> Re
         project=f"{scratch / 'source'}{extras}" if install.project else "",
         downloads=scratch / f"downloads-{number}",
     )
-
-
-def prune(plan: Plan, folder: Path) -> int:
-    """Remove what the key ``prune`` names; returns the number of files."""
-    removed = 0
-    for entry in reversed(list(Tree.from_dir(folder)) if plan.spec.prune else ()):
-        names = [str(p) for p in (entry.path, *entry.path.parents)]
-        if any(fnmatch.fnmatchcase(name, glob.rstrip("/")) for glob in plan.spec.prune for name in names):
-            path = folder / entry.path
-            if entry.kind == "folder":
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-                removed += 1
-    return removed
 
 
 def put_in_place(plan: Plan, tree: Tree) -> None:

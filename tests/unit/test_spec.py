@@ -281,13 +281,22 @@ def test_settings_become_tuples_by_normalized_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"layers": True}, {"prune": ["tests"]}],
-)  # fmt: skip
-def test_what_is_not_built_yet_is_said(values: Mapping[str, Any]) -> None:
+    ("glob", "said"),
+    [
+        ("test", "prune: 'test' is no preset; the nearest is 'tests'"),
+        ("!", "prune: '!' is neither a preset nor a glob"),
+    ],
+)
+def test_near_miss_of_a_preset_is_a_mistake(glob: str, said: str) -> None:
+    """As a glob it would match a folder beside bin and lib, and leave out nothing."""
+    assert find_deeper_mistakes("app", {"prune": [glob]}) == [said]
+    assert find_deeper_mistakes("app", {"prune": ["tests", "*.pyi", "share/man/", "!*/x"]}) == []
+
+
+def test_what_is_not_built_yet_is_said() -> None:
     """A key that did nothing would be worse than an error."""
     with pytest.raises(VenvpkgError) as caught:
-        Spec.from_values("app", Path("/s"), values)
+        Spec.from_values("app", Path("/s"), {"layers": True})
     assert caught.value.code == "not-there-yet"
 
 
