@@ -12,6 +12,9 @@ MAGIC = b"\x7fELF"
 HEADER_BYTES = {32: 32, 64: 56}
 # What no real file comes near; a damaged one may have headers, tags and names without end.
 MOST_SEGMENTS, MOST_BYTES, TAG_BYTES = 1024, 1024 * 1024, 16
+MOST_SECTIONS = 4096
+# What strip --strip-unneeded takes out of a shared object.
+STRIPPED = (".debug_", ".zdebug_", ".gdb_index")
 # What pyelftools raises, beside its own errors: it asserts some things, and a real file has an OSError for
 # a place that no file reaches.
 DAMAGED = (
@@ -108,3 +111,19 @@ def has_debug_info(stream: BinaryIO) -> bool:
         return ELFFile(stream).get_section_by_name(".debug_info") is not None
     except DAMAGED:
         return False
+
+
+def symbol_bytes(stream: BinaryIO) -> int:
+    """Return how many bytes of an ELF file are debug information and symbols that nothing is linked with."""
+    try:
+        file = ELFFile(stream)
+        if file.num_sections() > MOST_SECTIONS:
+            return 0
+        sections = [(section.name, int(section["sh_size"])) for section in file.iter_sections()]
+    except DAMAGED:
+        return 0
+    except Exception as error:
+        if type(error).__module__.startswith("elftools."):
+            return 0
+        raise
+    return sum(size for name, size in sections if name in (".symtab", ".strtab") or name.startswith(STRIPPED))

@@ -40,6 +40,7 @@ from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
+from venvpkg.weight import describe_symbols, link_duplicates
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
 
 
@@ -133,11 +134,14 @@ def settle(call: Call, world: World) -> Answer:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
             needs = compute(plan, tree, distributions, smoke, state.project, scan)
             details += needs.describe()
+        for text in filter(None, [describe_symbols(tree, distributions)]):
+            note(text)
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.package], needs)]:
             note(text)
         explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(tree), plan.stage)
+        link_duplicates(tree, plan.stage)
         answer.add_snippets(plan.spec.package, plan.state / "autoscripts", render(plan, world.codename, LATE))
         subject = read_subject(packages[plan.spec.package], world)
         if not write_sbom(

@@ -24,7 +24,7 @@ FLOORS = (
         "stdlib",
     },
     {"bundle"},
-    {"expose", "pruning", "smoke", "stage", "tools"},
+    {"expose", "pruning", "smoke", "stage", "tools", "weight"},
     {"depends", "evidence", "lockfiles", "proof", "wheelhouse"},
     {"debhelper", "vendor", "verify"},
     {"inspection", "inventory", "relocation"},
