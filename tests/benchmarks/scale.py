@@ -2,9 +2,9 @@
 
     PYTHONPATH=src:tests python tests/benchmarks/scale.py [--folder FOLDER] [--large BYTES] [FILES ...]
 
-Writes wheels of about 12,000 files and 470 MB for each ten per cent of 120,000 files and 4.7 GB, builds an
-environment of them, and prints a line for each step: seconds, CPU seconds with those of children, and the memory
-that our own process had at most, in MB. It needs uv, gcc, and three times the bytes on the disk.
+Writes wheels (120,000 installed files have 4.7 GB), builds an environment of them, and prints a line for each
+step: seconds, CPU seconds with those of children, and the memory that our own process had at most, in MB. It
+needs uv, gcc, and three times the bytes on the disk.
 """
 
 from __future__ import annotations
