@@ -20,6 +20,7 @@ from typing import Any
 import roots
 from benchmarks.figures import (
     groups_table,
+    name_rounds,
     read_steps,
     results_table,
     startup_table,
@@ -419,7 +420,7 @@ def run(options: argparse.Namespace) -> None:
         # Half an hour's figures are not to be lost to what comes after them.
         written.write_text(json.dumps(report, indent=2) + "\n")
         if not options.only:
-            report["startup"] = benchmark.measure_startup(2 if options.quick else 5)
+            report["startup"] = benchmark.measure_startup(3 if options.quick else 5)
             written.write_text(json.dumps(report, indent=2) + "\n")
         show(report)
         if options.plot:
@@ -433,7 +434,7 @@ def show(report: Mapping[str, Any]) -> None:
     print("built", "in memory" if machine["in_memory"] else "on disk", end="; ")
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     parts: tuple[tuple[str, str, Callable[..., str]], ...] = (
-        ("results", f"Warm caches, medians of {report['rounds']}", results_table),
+        ("results", f"Warm caches, {name_rounds(report['rounds'])}", results_table),
         ("cold", "Cold caches, one build each", results_table),
         ("steps", "Seconds by kind of work", groups_table),
         ("steps", "Seconds by step", steps_table),

@@ -88,6 +88,11 @@ def group_steps(steps: Figures) -> dict[str, float]:
     return groups
 
 
+def name_rounds(count: int) -> str:
+    """Return what the figures of so many rounds are, in words."""
+    return "one round" if count == 1 else f"medians of {count} rounds"
+
+
 def take_medians(runs: Sequence[Figures]) -> dict[str, float]:
     """Return the median of every figure; one that some runs have not is 0 in those."""
     names = dict.fromkeys(name for run in runs for name in run)

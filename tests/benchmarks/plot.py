@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.figures import GROUPS, group_steps
+from benchmarks.figures import GROUPS, group_steps, name_rounds
 
 COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee8866", "#aa3377", "#bbbbbb", "#333344")
 
@@ -31,7 +31,7 @@ def draw(report: dict, picture: Path) -> None:
         )
     axes.invert_yaxis()
     axes.margins(x=0.08)
-    axes.set_xlabel(f"seconds, warm caches, medians of {report['rounds']}")
+    axes.set_xlabel(f"seconds, warm caches, {name_rounds(report['rounds'])}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=4, frameon=False, fontsize="small")
     figure.savefig(picture, dpi=100)
