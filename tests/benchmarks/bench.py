@@ -53,9 +53,7 @@ ENVIRONMENT = {
     "UV_INDEX_STRATEGY": "unsafe-best-match",
     "UV_LINK_MODE": "copy",
 }
-COLD = {
-    name: f"/build/cold/{name}" for name in ("PEX_ROOT", "PIP_CACHE_DIR", "UV_CACHE_DIR", "XDG_CACHE_HOME")
-}
+COLD = {name: f"/build/cold/{name}" for name in ("PEX_ROOT", "PIP_CACHE_DIR", "UV_CACHE_DIR")}
 MEMORY = 8 << 30
 """Free bytes that allow building in memory, where figures tell of the tools and not of the disk."""
 
