@@ -61,8 +61,7 @@ def find_secrets(
             keys that are files of their own are told, outside of their tests, and what an installer noted.
         known: secrets of this build, see :func:`known_secrets`.
     """
-    if any(secret in data for secret in known):
-        yield "holds a password or token of this build's environment"
+    yield from find_known(data, known)
     if path.name in FILE_NAMES:
         yield "is a file for credentials"
     if b"\0" in data[:1024]:
@@ -80,6 +79,12 @@ def find_secrets(
                 host = match["host"].decode("ascii", "replace")
                 yield f"holds credentials in a URL: {match['scheme'].decode()}://***@{host}"
                 return
+
+
+def find_known(data: bytes, known: Iterable[bytes]) -> Iterator[str]:
+    """Yield words for data that holds a secret of this build."""
+    if any(secret in data for secret in known):
+        yield "holds a password or token of this build's environment"
 
 
 def known_secrets(environ: Mapping[str, str], texts: Iterable[str] = ()) -> tuple[bytes, ...]:

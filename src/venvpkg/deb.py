@@ -1,18 +1,21 @@
 """Reads a .deb as a stream: nothing of it is unpacked to disk, and nothing that is in it runs."""
 
 import io
+import os
 import re
+import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Self
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO, Self
 
 from venvpkg.errors import VenvpkgError
 from venvpkg.process import CommandFailedError, stream
-from venvpkg.tree import LOADED_BYTES, Entry, Kind, Tree, explain_size
+from venvpkg.tree import BLOCK, LOADED_BYTES, WINDOW, Entry, Kind, Tree, explain_size
 
 # Small files that say what the rest is; their contents stay at hand.
 KEPT_NAMES = (
@@ -166,7 +169,8 @@ def _entry(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, place:
     if member.size > LOADED_BYTES:
         raise explain_size(place, member.size)
     if member.isfile():
-        opener = partial(_open, path, archive, member)
+        large = member.size > WINDOW
+        opener = _Copy(path, archive, member) if large else partial(_open, path, archive, member)
         return Entry(path=place, kind="file", mode=mode, size=member.size, opener=opener)
     if "\0" in member.linkname or len(member.linkname) > LONGEST_PATH:
         raise tarfile.ReadError(f"{str(place)!r} is a link to what is no path")
@@ -183,3 +187,24 @@ def _open(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Bina
         return io.BytesIO(found.read() if found else b"")
     except BROKEN as error:
         raise _invalid(path, [str(error)]) from error
+
+
+class _Copy:
+    """Opens a large file any number of times, from a copy on the disk that is gone with the entry."""
+
+    def __init__(self, path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self.path, self.archive, self.member = path, archive, member
+        self.copy: IO[bytes] | None = None
+
+    def __call__(self) -> io.FileIO:
+        try:
+            if self.copy is None:
+                self.copy = TemporaryFile()  # noqa: SIM115 - as long as the entry is there
+                found = self.archive.extractfile(self.member)
+                shutil.copyfileobj(found or io.BytesIO(), self.copy, BLOCK)
+                self.copy.flush()
+        except BROKEN as error:
+            raise _invalid(self.path, [str(error)]) from error
+        stream = io.FileIO(os.dup(self.copy.fileno()))
+        stream.seek(0)
+        return stream

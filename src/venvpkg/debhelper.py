@@ -148,7 +148,7 @@ class State:
 def changed_since_build(plan: Plan, tree: Tree) -> Tree:
     """Return what others wrote into the environment, or changed in it, after dh_venvpkg had made it."""
     stamps = json.loads((plan.state / "stamps.json").read_text(encoding="utf-8"))
-    return Tree({path: e for path, e in tree.entries.items() if stamps.get(str(path)) != list(e.stamp)})
+    return Tree({path: e for path, e in tree.entries.items() if stamps.get(str(path)) != e.stamp})
 
 
 def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]:

@@ -1,6 +1,5 @@
 """Compares two packages, or two environments, for people and for debian/changelog."""
 
-import hashlib
 import json
 import re
 import textwrap
@@ -225,14 +224,14 @@ def _prints(tree: Tree, environments: list[PurePosixPath]) -> Iterator[tuple[str
         if entry.kind == "file":
             # A hard link comes after its original, which may be a hard link itself.
             original = hashes.get(PurePosixPath(entry.target)) if entry.target else None
-            hashes[entry.path] = original or hashlib.sha256(entry.load()).hexdigest()
+            hashes[entry.path] = original or entry.digest().hex()
     for entry in tree:
         # The folders that lead to an environment go where it goes.
         leading = any(inside.is_relative_to(entry.path) for inside in environments)
         if entry.path.parts == ("DEBIAN",) or (entry.kind == "folder" and leading):
             continue
         if entry.path.parts[0] == "DEBIAN" and entry.path not in hashes and entry.kind == "file":
-            hashes[entry.path] = hashlib.sha256(entry.load()).hexdigest()
+            hashes[entry.path] = entry.digest().hex()
         yield _key(entry.path, environments), _print(entry, hashes)
 
 

@@ -125,12 +125,13 @@ def find_folders(tree: Tree) -> tuple[PurePosixPath, ...]:
 def _read(tree: Tree, folder: PurePosixPath) -> Distribution:
     metadata = read_headers(tree, folder / "METADATA")
     wheel = read_headers(tree, folder / "WHEEL")
+    rows = read_record(text_of(tree, folder / "RECORD"))
     return Distribution(
         name=canonicalize_name(metadata.get("Name") or folder.name.split("-")[0]),
         version=metadata.get("Version") or "",
         folder=folder,
         requires=tuple(metadata.get_all("Requires-Dist") or ()),
-        files=tuple(locate(folder, row[0]) for row in read_record(text_of(tree, folder / "RECORD"))),
+        files=tuple(tree.own(locate(folder, row[0])) for row in rows),
         scripts=dict(_entry_points(text_of(tree, folder / "entry_points.txt"))),
         tags=tuple(wheel.get_all("Tag") or ()),
         licence=_licence(metadata),

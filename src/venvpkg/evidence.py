@@ -4,22 +4,24 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from debian.deb822 import Deb822
 
-from venvpkg.credentials import find_secrets
+from venvpkg.credentials import find_known, find_secrets
 from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
 from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
-from venvpkg.relocate import GOES_ON, HASHES, record_hash
+from venvpkg.relocate import GOES_ON, HASHES, record_hash, write_hash
 from venvpkg.shlibs import Link, link_objects
 from venvpkg.smoke import Smoke
 from venvpkg.stdlib import Import, read_imports
 from venvpkg.system import System
-from venvpkg.tree import Entry, Tree
+from venvpkg.tree import WINDOW, Entry, Tree
 
 PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
 HEAD = 4096
@@ -72,8 +74,8 @@ class Evidence:
     mentions: tuple[Mention, ...] = ()
     heads: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
     """The first 4096 bytes of programs."""
-    digests: Mapping[PurePosixPath, Mapping[str, str]] = field(default_factory=dict)
-    """Hashes of files that a RECORD has, as RECORD writes them, by algorithm."""
+    digests: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    """Hashes of files that a RECORD has, as RECORD writes them, with blanks between several kinds."""
     elves: Mapping[PurePosixPath, Elf] = field(default_factory=dict)
     """The environment's ELF files, by path relative to the prefix."""
     links: tuple[Link, ...] = ()
@@ -155,15 +157,18 @@ def gather(
         control = next(iter(Deb822.iter_paragraphs(text, use_apt_pkg=False)), {})
     environment = tree.below(inside)
     distributions = read_distributions(environment)
+    found_clashes = find_clashes(environment, distributions)
+    # As large as the tree itself.
+    del environment
     wanted = recorded_algorithms(tree, inside, distributions)
     for path in (path for path, digest in (shipped or {}).items() if digest):
-        wanted.setdefault(path, set()).add("md5")
+        _want(wanted, tree.own(path), "md5")
     twins = [(e.path, PurePosixPath(e.target)) for e in tree.files() if e.target]
     for path, original in twins:
-        wanted.setdefault(original, set()).update(wanted.get(path, ()))
+        _want(wanted, original, *wanted.get(path, ()))
     project = find_project(tree, inside, distributions)
     # A distribution's files are other people's; the project's are not, nor what no distribution has.
-    others = {inside / path for d in distributions if d.name != project for path in d.files}
+    others = {tree.own(inside / path) for d in distributions if d.name != project for path in d.files}
     known = tuple(secrets)
     patterns = [(raw, re.compile(re.escape(raw) + GOES_ON)) for raw in build_paths if raw]
     mentions, heads, digests, elves = [], {}, {}, {}
@@ -173,12 +178,16 @@ def gather(
     for entry in tree.walk():
         if entry.kind != "file" or entry.target or entry.path.parts[0] == "DEBIAN":
             continue
-        data = entry.load()
-        own = entry.path not in others
-        leaks += [
-            Secret(path=entry.path, what=what)
-            for what in find_secrets(entry.path, data, own=own, known=known)
-        ]
+        if entry.size > WINDOW:
+            leaks += _leaks_of_large(entry, own=entry.path not in others, known=known)
+            mentions += _mentions_of_large(entry, patterns)
+            # A tree that is read from a stream has its other files' bytes once.
+            data = entry.head(HEAD)
+        else:
+            data = entry.load()
+            leaks += _leaks(entry.path, data, own=entry.path not in others, known=known)
+            if any(raw in data and pattern.search(data) for raw, pattern in patterns):
+                mentions.append(_mention(entry.path, data, build_paths))
         within = entry.path.parts[: len(inside.parts)] == inside.parts
         if within:
             if entry.path.suffix == ".py":
@@ -189,22 +198,20 @@ def gather(
             elif entry.path.suffix == ".pth" and entry.path.parent.name.endswith("-packages"):
                 lines = startup_lines(data)
                 startup |= {entry.path: "; ".join(lines)} if lines else {}
-        if any(raw in data and pattern.search(data) for raw, pattern in patterns):
-            mentions.append(_mention(entry.path, data, build_paths))
         if is_program(entry):
             heads[entry.path] = data[:HEAD]
         if entry.path in wanted:
-            digests[entry.path] = {name: record_hash(data, name) for name in wanted[entry.path]}
+            digests[entry.path] = " ".join(
+                write_hash(name, entry.digest(name)) if entry.size > WINDOW else record_hash(data, name)
+                for name in wanted[entry.path]
+            )
         if within and data[:4] == MAGIC:
-            try:
-                elves[entry.path.relative_to(inside)] = read_elf(BytesIO(data))
-            except NotElfError:
-                continue
+            with suppress(NotElfError), entry.opener() if entry.size > WINDOW else BytesIO(data) as stream:
+                elves[entry.path.relative_to(inside)] = read_elf(stream)
     for entry in tree.files():
         if entry.path.parts[0] == "DEBIAN":
-            found = find_secrets(entry.path, entry.load(), own=True, known=known)
-            leaks += [Secret(path=entry.path, what=what) for what in found]
-    digests |= {path: digests.get(original, {}) for path, original in twins}
+            leaks += _leaks(entry.path, entry.load(), own=True, known=known)
+    digests |= {path: digests.get(original, "") for path, original in twins}
     elves = dict(sorted(elves.items()))
     targets = [PurePosixPath("/", tree.resolve(e.path)) for e in tree if e.kind == "symlink"]
     programs = [program_path(name) for head in heads.values() for name in interpreters(head)]
@@ -222,11 +229,35 @@ def gather(
         system=system,
         imports=tuple(sorted(imports, key=lambda i: (i.path, i.module))),
         secrets=tuple(sorted(leaks, key=lambda leak: leak.path)),
-        clashes=tuple(sorted({*clashes, *find_clashes(environment, distributions)})),
+        clashes=tuple(sorted({*clashes, *found_clashes})),
         startup=startup,
         project=project,
         shipped=shipped or {},
     )
+
+
+def _leaks(path: PurePosixPath, data: bytes, *, own: bool, known: Iterable[bytes]) -> list[Secret]:
+    return [Secret(path=path, what=what) for what in find_secrets(path, data, own=own, known=known)]
+
+
+def _leaks_of_large(entry: Entry, *, own: bool, known: tuple[bytes, ...]) -> list[Secret]:
+    binary = b"\0" in entry.head(1024)
+    found: dict[Secret, None] = {}
+    for number, data in enumerate(entry.windows()):
+        if binary and number:
+            found |= {Secret(path=entry.path, what=what): None for what in find_known(data, known)}
+        else:
+            found |= dict.fromkeys(_leaks(entry.path, data, own=own, known=known))
+    return list(found)
+
+
+def _mentions_of_large(entry: Entry, patterns: Iterable[tuple[bytes, re.Pattern[bytes]]]) -> list[Mention]:
+    elf, wanted = entry.head(4) == MAGIC, tuple(patterns)
+    for data in entry.windows():
+        if any(raw in data and pattern.search(data) for raw, pattern in wanted):
+            mention = _mention(entry.path, data, [raw for raw, _ in wanted])
+            return [replace(mention, kind="elf" if elf else mention.kind)]
+    return []
 
 
 def find_project(tree: Tree, inside: PurePosixPath, distributions: Iterable[Distribution]) -> str:
@@ -263,11 +294,19 @@ def find_clashes(tree: Tree, distributions: Iterable[Distribution]) -> tuple[Cla
         tree: the environment, with paths relative to its prefix.
         distributions: those that it has.
     """
+    # Few paths are in two; of a hundred thousand no more is kept than a number each.
+    seen, several = set[int](), set[int]()
+    everyone = tuple(distributions)
+    for distribution in everyone:
+        own = {hash(path) for path in distribution.files}
+        several |= seen & own
+        seen |= own
     hashes: dict[PurePosixPath, dict[str, str]] = {}
-    for distribution in distributions:
+    for distribution in everyone if several else ():
         for name, digest, _ in read_record(text_of(tree, distribution.folder / "RECORD")):
-            if digest:
-                hashes.setdefault(locate(distribution.folder, name), {})[distribution.name] = digest
+            path = locate(distribution.folder, name)
+            if digest and hash(path) in several:
+                hashes.setdefault(path, {})[distribution.name] = digest
     return tuple(
         Clash(path=str(path), names=tuple(sorted(owners)))
         for path, owners in sorted(hashes.items())
@@ -286,15 +325,25 @@ def startup_lines(data: bytes) -> list[str]:
 
 def recorded_algorithms(
     tree: Tree, inside: PurePosixPath, distributions: Iterable[Distribution]
-) -> dict[PurePosixPath, set[str]]:
+) -> dict[PurePosixPath, frozenset[str]]:
     """Return the files that a RECORD has, each with the kinds of hashes that it is recorded under."""
-    wanted: dict[PurePosixPath, set[str]] = {}
+    wanted: dict[PurePosixPath, frozenset[str]] = {}
     for distribution in distributions:
         for name, digest, _ in read_record(text_of(tree, inside / distribution.folder / "RECORD")):
             algorithm = digest.partition("=")[0]
             if algorithm in HASHES:
-                wanted.setdefault(inside / locate(distribution.folder, name), set()).add(algorithm)
+                _want(wanted, tree.own(inside / locate(distribution.folder, name)), algorithm)
     return wanted
+
+
+def _want(wanted: dict[PurePosixPath, frozenset[str]], path: PurePosixPath, *algorithms: str) -> None:
+    wanted[path] = _shared(wanted.get(path, frozenset()).union(algorithms))
+
+
+@cache
+def _shared(algorithms: frozenset[str]) -> frozenset[str]:
+    # One for all files: a set is larger than all else that is known of a file.
+    return algorithms
 
 
 def is_program(entry: Entry) -> bool:
@@ -352,7 +401,8 @@ def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:
         own_path = re.escape(b"/" + os.fsencode(module.relative_to(inside)))
         for match in re.finditer(rb"(/[^\0\n\"']{1,400}?)" + own_path, entry.load()):
             found[match[1]] = None
-    for entry in scripts:
+    # A program of many megabytes is no script.
+    for entry in (e for e in scripts if e.size <= WINDOW):
         for match in MODULE_PATH.finditer(entry.load()):
             found[match[1]] = None
         for match in re.finditer(rb"(/[^\0\n\"']{1,400}?)/bin/python[\d.]*[\"'\s]", entry.head(HEAD)):

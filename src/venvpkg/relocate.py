@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from venvpkg.distributions import Row, find_folders, format_record, locate, read_record
 from venvpkg.plan import Move
-from venvpkg.tree import Entry, Tree
+from venvpkg.tree import WINDOW, Entry, Tree
 
 # The kernel reads 256 bytes since Linux 5.1 and 128 before; pip and uv stay under the older limit.
 LONGEST_SHEBANG = 127
@@ -48,15 +48,16 @@ class Edit:
     """New target of a symbolic link; with neither content nor target the entry is removed."""
 
 
-def relocate(tree: Tree, *moves: Move, hermetic: bool = False) -> tuple[Edit, ...]:
-    """Return the edits that make a tree, built at each ``move.build``, right for ``move.final``.
+def relocate(tree: Tree, *moves: Move, hermetic: bool = False) -> Iterator[Edit]:
+    """Yield the edits that make a tree, built at each ``move.build``, right for ``move.final``.
 
     Args:
         tree: the environment, with paths relative to its prefix.
         moves: from where to where, one after the other.
         hermetic: start Python with ``-I`` in scripts.
     """
-    return tuple(edit for entry in tree for edit in _relocate_entry(entry, moves, hermetic))
+    for entry in tree:
+        yield from _relocate_entry(entry, moves, hermetic)
 
 
 def _relocate_entry(entry: Entry, moves: Iterable[Move], hermetic: bool) -> Iterator[Edit]:
@@ -67,6 +68,8 @@ def _relocate_entry(entry: Entry, moves: Iterable[Move], hermetic: bool) -> Iter
         if target != written:
             yield Edit(path=entry.path, target=target.decode(errors="surrogateescape"))
     elif entry.kind == "file":
+        if entry.size > WINDOW and not _names(entry, moves):
+            return
         data = moved = entry.load()
         if entry.path.name == "direct_url.json" and names_local_folder(data):
             yield Edit(path=entry.path)
@@ -78,6 +81,12 @@ def _relocate_entry(entry: Entry, moves: Iterable[Move], hermetic: bool) -> Iter
             moved = relocate_bytes(moved, move, hermetic=hermetic, executable=executable)
         if moved is not data and moved != data:
             yield Edit(path=entry.path, data=moved)
+
+
+def _names(entry: Entry, moves: Iterable[Move]) -> bool:
+    """Tell whether a large file has to be looked at as a whole: a script, or one that names a place."""
+    builds = [build for move in moves for build, _ in spellings(move)]
+    return entry.head(2) == b"#!" or any(build in data for data in entry.windows() for build in builds)
 
 
 def relocate_bytes(data: bytes, move: Move, *, hermetic: bool = False, executable: bool = False) -> bytes:
@@ -323,9 +332,9 @@ def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row, records: Container[P
         return (row[0], "", "")
     if not row[1] or entry.kind == "symlink":
         return row
-    data = entry.load()
     algorithm = row[1].partition("=")[0]
-    return (row[0], record_hash(data, algorithm if algorithm in HASHES else "sha256"), str(len(data)))
+    algorithm = algorithm if algorithm in HASHES else "sha256"
+    return (row[0], write_hash(algorithm, entry.digest(algorithm)), str(entry.size))
 
 
 def record_hash(data: bytes, algorithm: str = "sha256") -> str:
@@ -335,5 +344,9 @@ def record_hash(data: bytes, algorithm: str = "sha256") -> str:
         data: what to hash.
         algorithm: one of :data:`HASHES`.
     """
-    digest = hashlib.new(algorithm, data).digest()
+    return write_hash(algorithm, hashlib.new(algorithm, data).digest())
+
+
+def write_hash(algorithm: str, digest: bytes) -> str:
+    """Return a hash that is known already as RECORD writes it."""
     return f"{algorithm}={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"

@@ -170,7 +170,7 @@ def seal_libraries(plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], syste
         # A package's file may be put in another's place by hand.
         {name: [path, *_signature(path)] for name, path in system.sonames.items()},
         {str(path): _hash(path.read_bytes()) for path in told if path.is_file()},
-        {str(path): _hash(entry.load()) for path in elves if (entry := tree.get(path))},
+        {str(path): entry.digest().hex() for path in elves if (entry := tree.get(path))},
     )
 
 

@@ -1,5 +1,6 @@
 """Files as a value, from a folder or a dict of bytes."""
 
+import hashlib
 import io
 import os
 import stat
@@ -15,6 +16,11 @@ from venvpkg.errors import VenvpkgError
 DEEPEST = 512
 # What a zip archive without ZIP64 can hold; a bomb in a .deb would take all memory.
 LOADED_BYTES = 4 * 1024**3
+
+# A larger file is looked at in parts, so that none decides how much memory a build takes.
+WINDOW = 16 * 1024**2
+OVERLAP = 64 * 1024
+BLOCK = 1024**2
 
 Kind = Literal["file", "folder", "symlink", "special"]
 
@@ -34,9 +40,9 @@ class Entry:
     """Where a symbolic link points, as written; of a file in a .deb, the file that it is a hard link to."""
     opener: Callable[[], BinaryIO | io.FileIO] = io.BytesIO
     """Opens a file for reading."""
-    stamp: tuple[int, int] = (0, 0)
-    """Inode number and time of the last change of a file or link on a disk (st_ctime_ns): whatever is done
-    to it, one of them is another."""
+    stamp: int = 0
+    """Time of the last change (st_ctime_ns) and inode of a file or link on a disk, in one number, which
+    takes less memory than two: whatever is done to it, one of them is another."""
 
     def load(self) -> bytes:
         """Return the bytes of a file.
@@ -48,6 +54,34 @@ class Entry:
             raise explain_size(self.path, self.size)
         with self.opener() as stream:
             return stream.read()
+
+    def windows(self) -> Iterator[bytes]:
+        """Yield a file in parts: whole where it is of a usual size, else parts that overlap.
+
+        What is no longer than :data:`OVERLAP` is whole in one of them.
+
+        Raises:
+            VenvpkgError: ``file-too-large``, over 4 GiB.
+        """
+        if self.size <= WINDOW:
+            yield self.load()
+            return
+        if self.size > LOADED_BYTES:
+            raise explain_size(self.path, self.size)
+        with self.opener() as stream:
+            data = stream.read(WINDOW)
+            while data:
+                yield data
+                fresh = stream.read(WINDOW - OVERLAP)
+                data = data[-OVERLAP:] + fresh if fresh else b""
+
+    def digest(self, algorithm: str = "sha256") -> bytes:
+        """Return a hash of a file's bytes (see hashlib), which need not all be in memory."""
+        made = hashlib.new(algorithm)
+        with self.opener() as stream:
+            while block := stream.read(BLOCK):
+                made.update(block)
+        return made.digest()
 
     def head(self, count: int) -> bytes:
         """Return the first bytes of a file."""
@@ -119,6 +153,11 @@ class Tree:
         """Return the entry with this path."""
         return self.entries.get(path)
 
+    def own(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the tree's own object for a path that it has, so that there is one of each."""
+        entry = self.entries.get(path)
+        return entry.path if entry else path
+
     def resolve(self, path: PurePosixPath) -> PurePosixPath:
         """Return where a path leads, with every symbolic link on the way followed.
 
@@ -186,6 +225,18 @@ def explain_size(path: PurePosixPath, size: int) -> VenvpkgError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Opens a file on a disk. An environment may have a hundred thousand, so that each counts."""
+
+    folder: str
+    """One string for all files of a folder."""
+    name: str
+
+    def __call__(self) -> io.FileIO:
+        return io.FileIO(f"{self.folder}/{self.name}")
+
+
 def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
     # Without recursion: archives hold folders that lie deeper than Python's calls go.
     waiting = [_scan(str(top), start)]
@@ -206,9 +257,9 @@ def _scan(folder: str, at: PurePosixPath) -> Iterator[tuple[str, Entry]]:
         path = at / child.name
         status = child.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode)
-        place, stamp = child.path, (status.st_ino, status.st_ctime_ns)
+        place, stamp = child.path, status.st_ctime_ns << 64 | status.st_ino
         if stat.S_ISREG(status.st_mode):
-            opener = partial(io.FileIO, place)
+            opener = _Opener(folder, child.name)
             yield (
                 place,
                 Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener, stamp=stamp),

@@ -273,7 +273,7 @@ def test_a_text_of_any_encoding_is_relocated() -> None:
 
 def test_a_file_without_the_path_gives_no_edit() -> None:
     """The tree has thousands of them."""
-    assert relocate(Tree.from_files({"a.py": b"x = 1\n", "b": b"", "c": b"\0"}), MOVE) == ()
+    assert not list(relocate(Tree.from_files({"a.py": b"x = 1\n", "b": b"", "c": b"\0"}), MOVE))
 
 
 PIECES = st.sampled_from(
@@ -377,7 +377,7 @@ def test_absolute_symlink_into_the_build_is_rewritten() -> None:
 def test_other_symlinks_are_left_alone() -> None:
     """Relative ones, ones to the system, ones to a neighbour."""
     links = {"bin/a": "python", "bin/b": "../lib/b", "bin/c": "/usr/bin/python3.11", "bin/d": "/b/app2/x"}
-    assert relocate(Tree.from_files({}, links=links), MOVE) == ()
+    assert not list(relocate(Tree.from_files({}, links=links), MOVE))
 
 
 def test_an_edit_says_what_happens_to_the_entry() -> None:
