@@ -118,6 +118,8 @@ def settle(call: Call, world: World) -> Answer:
         if pruning:
             prove_presets(plan, pruning, world)
         normalise_modes(plan.stage)
+        # Two trees at once would take more memory than anything else here.
+        del tree
         tree = Tree.from_dir(plan.stage)
         distributions = read_distributions(tree)
         with step(f"{plan.prefix}: imported") as details:
@@ -129,7 +131,9 @@ def settle(call: Call, world: World) -> Answer:
             note(f"not needed without an extra: {text}")
         require_passed(smoke, plan.spec.accept, world.run)
         # A module may write into the environment when it is imported.
+        del tree, distributions
         tree = Tree.from_dir(plan.stage)
+        distributions = read_distributions(tree)
         with step(f"{plan.prefix}: depends") as details:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
             needs = compute(plan, tree, distributions, smoke, state.project, scan)
@@ -142,6 +146,7 @@ def settle(call: Call, world: World) -> Answer:
         write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(tree), plan.stage)
         link_duplicates(tree, plan.stage)
+        del distributions
         answer.add_snippets(plan.spec.package, plan.state / "autoscripts", render(plan, world.codename, LATE))
         subject = read_subject(packages[plan.spec.package], world)
         if not write_sbom(
