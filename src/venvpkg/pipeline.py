@@ -20,7 +20,7 @@ from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.indexes import require_no_credentials
 from venvpkg.installers import find_installer, warn_of_mixed_indexes
-from venvpkg.interpreter import find_interpreter
+from venvpkg.interpreter import Interpreter, find_interpreter
 from venvpkg.lockfiles import export_locks
 from venvpkg.log import note, step
 from venvpkg.maintscripts import EARLY, LATE, render
@@ -218,13 +218,19 @@ def read_specs(call: Call, world: World) -> list[Spec]:
 def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
     """Yield the plan of every called package that dh_venvpkg made an environment for."""
     configuration = read_configuration(world.source)
+    # dpkg takes a while to say whose a Python is, and a source package may have fifty environments.
+    interpreters: dict[tuple[str, bool], Interpreter] = {}
     for package in call.packages:
         state = State.load(world.source, package)
         if state:
             spec = configuration.with_values(package, state.values)
             bundled = spec.interpreter == "bundled"
-            interpreter = find_interpreter(state.interpreter, "", world.run, world.environ, bundled=bundled)
-            yield make_plan(spec, interpreter, call.roots[package]), state
+            key = (state.interpreter, bundled)
+            if key not in interpreters:
+                interpreters[key] = find_interpreter(
+                    state.interpreter, "", world.run, world.environ, bundled=bundled
+                )
+            yield make_plan(spec, interpreters[key], call.roots[package]), state
 
 
 def inventory(plan: Plan, state: State, needs: Needs, tree: Tree) -> Environment:

@@ -241,3 +241,23 @@ def test_package_whose_table_is_gone_has_no_environment_any_more(several: Severa
         shutil.rmtree(case.source / "debian" / name)
     case.finish()
     assert not at(case, "demo-web").exists()
+
+
+@pytest.mark.full
+def test_fifty_environments_are_built_by_one_call_of_each_step(several: Several) -> None:
+    """Each has its own prefix and its own requirement; a step starts once for all of them."""
+    names = [f"app{number}" for number in range(50)]
+    tables = "".join(
+        f'[packages.{name}]\nextras = ["{("web", "tools")[n % 2]}"]\n' for n, name in enumerate(names)
+    )
+    case = several(tables, *(paragraph(name) for name in names))
+    case.packages = tuple(names)
+    case.finish()
+    for number, name in enumerate(names):
+        case.package = name
+        case.write_control()
+        wanted = {"demo", "wren_scripts" if number % 2 else "wren_pure"}
+        assert modules(at(case, name)) == wanted
+    assert {
+        name: r.findings for name, r in pipeline.gate(case.call(), case.world()).items()
+    } == dict.fromkeys(names, ())
