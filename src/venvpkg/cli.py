@@ -319,8 +319,9 @@ def relocate_command(
 def cache_command(clear: bool, as_json: bool) -> None:
     """Show what builds keep for the next ones, or clear it.
 
-    Bytecode and what dpkg-shlibdeps said, in the user's cache folder, or in VENVPKG_CACHE_DIR. What was not
-    used for longest goes when there is too much. What uv and pip keep is theirs.
+    Bytecode, what dpkg-shlibdeps said, and which modules could be imported without what prune leaves out, in
+    the user's cache folder, or in VENVPKG_CACHE_DIR. What was not used for longest goes when there is too
+    much. What uv and pip keep is theirs.
     """
     from venvpkg.cache import LIMIT, Cache
 

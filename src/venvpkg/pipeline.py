@@ -170,7 +170,7 @@ def leave_out_presets(plan: Plan, tree: Tree, project: str) -> Pruning | None:
 def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
     """Bring back what the proof by import finds to be needed, and forget the rest."""
     with step(f"{plan.prefix}: proven") as details:
-        outcome = prove(plan, pruning, world.run, world.environ)
+        outcome = prove(plan, pruning, world.run, world.environ, world.cache)
         again = [path for path in outcome.kept if path not in pruning.kept]
         compile_tree(plan, Tree.from_dir(plan.stage).only(again), world.run, world.environ, world.cache)
         details.append(f"{len(again)} files brought back" if again else "all modules imported as before")

@@ -1,10 +1,13 @@
 """Proves that every module that could be imported with all files in their place still can without some."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from venvpkg.cache import Cache, make_key
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import BUNDLE, Plan
 from venvpkg.process import Runner
@@ -44,17 +47,50 @@ class Proof:
     trial: Trial
     env: Mapping[str, str]
     place: Path
+    cache: Cache
+    seals: Mapping[str, str]
+    """A hash of the modules of each package of the first level."""
     left: dict[PurePosixPath, str]
     """What is aside, with its preset."""
     kept: dict[PurePosixPath, str] = field(default_factory=dict)
     """What was brought back, with the reason."""
 
-    def witness(self, groups: Sequence[Sequence[str]]) -> tuple[dict[str, str], list[Want]]:
+    def witness(
+        self, groups: Sequence[Sequence[str]], *, whole: bool = False
+    ) -> tuple[dict[str, str], list[Want]]:
         """Import groups of modules; returns which failed, for want of which module, and what was asked for.
+
+        What came of a group that asked for nothing is kept in the cache, until a package changes that it
+        loaded. ``whole`` says that nothing is aside at the moment.
 
         Raises:
             VenvpkgError: ``prune-unproven``.
         """
+        python = self.plan.interpreter.version
+        program = hashlib.sha256(self.trial.outside(self.place / PROGRAM).read_bytes()).hexdigest()
+        left = () if whole else sorted(str(path) for path in self.left)
+        keys = [make_key(python, program, sorted(self.seals), group, left) for group in groups]
+        failed: dict[str, str] = {}
+        fresh: list[tuple[str, Sequence[str]]] = []
+        for key, group in zip(keys, groups, strict=True):
+            known = json.loads(self.cache.get("imports", key) or b"{}")
+            if known and all(self.seals[name] == seal for name, seal in known["loaded"].items()):
+                failed |= known["failed"]
+            else:
+                fresh.append((key, group))
+        lines = self._import([group for _, group in fresh]) if fresh else []
+        for key, group in fresh:
+            told = [line for line in lines if line.get("module") in set(group)]
+            loaded = [name for line in told for name in line.get("loaded", ()) if name in self.seals]
+            failures = {line["module"]: line["missing"] for line in told if "error" in line}
+            failed |= failures
+            if loaded and not any("wants" in line or "ended" in line for line in told):
+                value = {"failed": failures, "loaded": {name: self.seals[name] for name in loaded}}
+                self.cache.put("imports", key, json.dumps(value).encode())
+        wants = [line for line in lines if "wants" in line]
+        return failed, [Want(name=w["wants"], module=w["module"], by=w["by"]) for w in wants]
+
+    def _import(self, groups: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
         asked = {
             "groups": groups,
             "modules": sorted(self.watched()),
@@ -78,12 +114,7 @@ class Proof:
                 causes=said,
                 hint='Use globs in place of the presets: prune = ["*/site-packages/*/tests", "*.pyi"]',
             )
-        failed = {line["module"]: line["missing"] for line in lines if "error" in line}
-        return failed, [
-            Want(name=line["wants"], module=line["module"], by=line["by"])
-            for line in lines
-            if "wants" in line
-        ]
+        return lines
 
     def watched(self) -> set[str]:
         """Return the modules that are aside, and the packages that they alone make."""
@@ -120,7 +151,7 @@ class Proof:
         return reasons
 
 
-def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str]) -> Pruning:
+def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str], cache: Cache) -> Pruning:
     """Import every module that is there, and bring back what one of them asks for or fails without.
 
     A module that fails is tried again with everything in its place; what fails then too was broken before.
@@ -145,6 +176,8 @@ def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str])
             trial=trial,
             env=env,
             place=place,
+            cache=cache,
+            seals=seal(stage, Tree.from_dir(plan.pruned)),
             left=dict(pruning.left_out),
         )
         failed = _settle_wants(proof, importable(stage))
@@ -177,7 +210,7 @@ def _restore_broken(proof: Proof, doubtful: Sequence[str]) -> None:
     """Bring back what modules fail without, as little of it as is known to be needed."""
     plan, aside = proof.plan, tuple(proof.left)
     move(plan.pruned, plan.stage, aside)
-    failed, wants = proof.witness(by_top(doubtful))
+    failed, wants = proof.witness(by_top(doubtful), whole=True)
     move(plan.stage, plan.pruned, aside)
     broken = [name for name in doubtful if name not in failed]
     reasons = proof.wanted(want for want in wants if want.module in broken)
@@ -191,6 +224,17 @@ def _restore_broken(proof: Proof, doubtful: Sequence[str]) -> None:
             proof.bring_back(more)
             failed, _ = proof.witness(by_top(broken))
             broken = [name for name in broken if name in failed]
+
+
+def seal(*trees: Tree) -> dict[str, str]:
+    """Return a hash for each package of the first level: of its modules' bytes, and its files' sizes."""
+    made: dict[str, Any] = {}
+    for entry in (entry for tree in trees for entry in tree.files()):
+        if name := top_of(entry.path):
+            content = entry.digest() if entry.path.suffix in (".py", ".so") else b""
+            text = f"{entry.path} {entry.size} {content.hex()}\n"
+            made.setdefault(name, hashlib.sha256()).update(text.encode(errors="surrogateescape"))
+    return {name: digest.hexdigest() for name, digest in made.items()}
 
 
 def _has(groups: Iterable[Sequence[str]], name: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import backend
 from builds import Case, clean_environment
 from projects import Project
+from venvpkg.cache import Cache
 from venvpkg.spec import PRUNE_PRESETS
 
 MakeCase = Callable[..., Case]
@@ -201,3 +202,40 @@ def test_step_that_was_killed_begins_again(make: MakeCase) -> None:
     case.settle()
     assert "kit/tests/common.py" in there(case)
     assert not waiting.exists()
+
+
+def test_what_was_proven_once_is_imported_again_only_where_something_changed(
+    make: MakeCase, tmp_path: Path
+) -> None:
+    """That is the package that changed, and those that load it."""
+    witness, cache = tmp_path / "witness", Cache(tmp_path / "kept")
+    members = {"user/__init__.py": "import used\n", "used/__init__.py": "", "alone/__init__.py": ""}
+    members = {
+        name: f"open({str(witness)!r}, 'a').write('{name[:4]} ')\n{text}" for name, text in members.items()
+    }
+    members["used/tests/test_it.py"] = ""
+    wheel = backend.pack("three", "1.0", {name: text.encode() for name, text in members.items()})
+
+    def imported(change: str, at: str) -> list[str]:
+        """What is imported by the proof, where one module has another last line."""
+        case = make(
+            f"project = false\nrequirements = ['requirements.txt']\n{ALL}",
+            offline=False,
+            wheels=[wheel],
+            files={"requirements.txt": "three\n"},
+            at=at,
+        )
+        case.cache = cache
+        case.build()
+        with (case.site / "used/__init__.py").open("a") as stream:
+            stream.write(change)
+        witness.write_text("")
+        case.settle()
+        assert "used/tests/test_it.py" not in there(case)
+        return sorted(witness.read_text().split())
+
+    # The smoke run imports each once more.
+    smoke = ["alon", "used", "user"]
+    assert imported("", "one") == sorted([*smoke, *smoke, "used"])
+    assert imported("", "two") == smoke
+    assert imported("# changed", "three") == sorted([*smoke, "used", "used", "user"])

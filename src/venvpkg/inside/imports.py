@@ -4,8 +4,9 @@ Reads ``{"groups": [[NAME, ...], ...], "modules": [...], "files": [...], "jobs":
 JSON from standard input. Each group has a process of its own; one that a module ends, or that takes too long
 over one, is followed by another for the rest. Writes JSON lines to the file descriptor that the first
 argument names: ``{"module": NAME, "error": TEXT, "missing": NAME}`` for one that can't be imported,
-``{"module": NAME, "wants": NAME or PATH, "by": NAME}`` for what is on one of the lists, and
-``{"groups": N}`` at the end.
+``{"module": NAME, "wants": NAME or PATH, "by": NAME}`` for what is on one of the lists, ``{"module": NAME,
+"loaded": [NAME, ...]}`` with the packages of the first level that a group's process had loaded when it came
+to the end of the group, and ``{"groups": N}`` at the end of all.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def work(names: list[str], done: mmap.mmap, witness: Witness, seconds: int) -> N
             witness.tell(error=text or type(error).__name__, missing=missing or "")
         if os.getpid() != own:
             os._exit(0)
+    witness.tell(loaded=sorted({name.partition(".")[0] for name in list(sys.modules)}))
     done[:8] = len(names).to_bytes(8, "little")
     os._exit(0)
 
@@ -128,7 +130,7 @@ def main() -> None:
         at = read_number(done)
         if at < len(names):
             witness.module = names[at]
-            witness.tell(error=ending(status, asked["seconds"]), missing="")
+            witness.tell(error=ending(status, asked["seconds"]), missing="", ended=True)
             done[:8] = (at + 1).to_bytes(8, "little")
             waiting.append((names, done))
     os.write(witness.channel, json.dumps({"groups": len(asked["groups"])}).encode() + b"\n")
