@@ -112,14 +112,16 @@ def settle(call: Call, world: World) -> Answer:
         if apply(late, plan.stage):
             tree = Tree.from_dir(plan.stage)
         pruning = leave_out_presets(plan, tree, state.project)
-        tree = Tree.from_dir(plan.stage) if pruning else tree
+        # Two trees at once would take more memory than anything else here.
+        if pruning:
+            del tree
+            tree = Tree.from_dir(plan.stage)
         with step(f"{plan.prefix}: compiled") as details:
             details.append(f"{compile_tree(plan, tree, world.run, world.environ, world.cache)} modules")
+        del tree
         if pruning:
             prove_presets(plan, pruning, world)
         normalise_modes(plan.stage)
-        # Two trees at once would take more memory than anything else here.
-        del tree
         tree = Tree.from_dir(plan.stage)
         distributions = read_distributions(tree)
         with step(f"{plan.prefix}: imported") as details:
@@ -172,7 +174,9 @@ def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
     with step(f"{plan.prefix}: proven") as details:
         outcome = prove(plan, pruning, world.run, world.environ, world.cache)
         again = [path for path in outcome.kept if path not in pruning.kept]
-        compile_tree(plan, Tree.from_dir(plan.stage).only(again), world.run, world.environ, world.cache)
+        if again:
+            part = Tree.from_dir(plan.stage).only(again)
+            compile_tree(plan, part, world.run, world.environ, world.cache)
         details.append(f"{len(again)} files brought back" if again else "all modules imported as before")
     for text in explain(outcome):
         note(text)

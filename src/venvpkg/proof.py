@@ -180,13 +180,16 @@ def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str],
             seals=seal(stage, Tree.from_dir(plan.pruned)),
             left=dict(pruning.left_out),
         )
-        failed = _settle_wants(proof, importable(stage))
-        tops = {top_of(path) for path in stage.entries}
+        groups, before = importable(stage), frozenset(stage.entries)
+        # It takes as much memory as all else.
+        del stage
+        failed = _settle_wants(proof, groups)
+        tops = {top_of(path) for path in before}
         # One that wants a module that no distribution has fails with all files in their place as well.
         doubtful = sorted(name for name, missing in failed.items() if not missing or first(missing) in tops)
         if doubtful:
             _restore_broken(proof, doubtful)
-    _remove_new(plan, stage, proof.kept)
+    _remove_new(plan, before, proof.kept)
     remove_empty(plan.stage, proof.left)
     return Pruning(left_out=proof.left, kept={**pruning.kept, **proof.kept})
 
@@ -275,9 +278,9 @@ def by_top(names: Iterable[str]) -> list[list[str]]:
     return sorted(cut, key=lambda group: (-len(group), group))
 
 
-def _remove_new(plan: Plan, stage: Tree, kept: Mapping[PurePosixPath, str]) -> None:
+def _remove_new(plan: Plan, before: Iterable[PurePosixPath], kept: Iterable[PurePosixPath]) -> None:
     """Remove what the modules wrote into the stage while they were imported."""
-    known = {*stage.entries, *kept, *(folder for path in kept for folder in path.parents)}
+    known = {*before, *kept, *(folder for path in kept for folder in path.parents)}
     for entry in reversed(list(Tree.from_dir(plan.stage))):
         if entry.path not in known:
             path = plan.stage / entry.path
