@@ -127,28 +127,31 @@ class Case:
         return self
 
     def gate(self) -> tuple[Finding, ...]:
-        """Write the final control file with dpkg-gencontrol, and run dh_venvpkg_verify's step."""
-        self.write_control()
+        """Write the final control files with dpkg-gencontrol, and run dh_venvpkg_verify's step."""
+        for name in self.packages or (self.package,):
+            self.write_control(name)
         return self.verify()
 
     def verify(self) -> tuple[Finding, ...]:
         """Run dh_venvpkg_verify's step."""
         return pipeline.gate(self.call(), self.world())[self.package].findings
 
-    def write_control(self) -> str:
+    def write_control(self, package: str = "") -> str:
         """Do what the front and dh_gencontrol do with the substvars, and return the control file."""
+        name = package or self.package
+        root = self.source / "debian" / name
         values: dict[str, list[str]] = {}
         for action in self.actions:
-            if action["do"] == "substvar" and action["package"] == self.package:
+            if action["do"] == "substvar" and action["package"] == name:
                 values.setdefault(action["name"], []).append(action["value"])
-        substvars = self.source / "debian" / f"{self.package}.substvars"
+        substvars = self.source / "debian" / f"{name}.substvars"
         defaults: dict[str, list[str]] = {"misc:Depends": [], "shlibs:Depends": []}
         lines = [f"{k}={', '.join(dict.fromkeys(v))}" for k, v in {**defaults, **values}.items()]
         substvars.write_text("\n".join([*lines, ""]))
-        (self.root / "DEBIAN").mkdir(parents=True, exist_ok=True)
-        words = ["dpkg-gencontrol", f"-p{self.package}", f"-Pdebian/{self.package}", "-fdebian/files"]
+        (root / "DEBIAN").mkdir(parents=True, exist_ok=True)
+        words = ["dpkg-gencontrol", f"-p{name}", f"-Pdebian/{name}", "-fdebian/files"]
         subprocess.run([*words, f"-T{substvars}"], cwd=self.source, capture_output=True, check=True)
-        return (self.root / "DEBIAN/control").read_text()
+        return (root / "DEBIAN/control").read_text()
 
     def depends(self) -> list[str]:
         """The clauses of Depends in the final control file."""

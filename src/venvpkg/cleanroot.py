@@ -46,25 +46,26 @@ class CleanRoot:
         words += ["env", "-i", f"--chdir={cwd or '/'}", *variables, *argv]
         return self.run(words, stdin=stdin, check=check)
 
-    def install(self, deb: Path) -> None:
-        """Install a package with its dependencies, from the archive that the root is set to.
+    def install(self, debs: Sequence[Path]) -> None:
+        """Install packages with their dependencies, from the archive that the root is set to.
 
         Raises:
             VenvpkgError: ``root-install-failed``.
         """
-        place = Path("/tmp") / deb.name
-        shutil.copyfile(deb, self.top / place.relative_to("/"))
+        places = [Path("/tmp") / deb.name for deb in debs]
+        for deb, place in zip(debs, places, strict=True):
+            shutil.copyfile(deb, self.top / place.relative_to("/"))
         settings = {"DEBIAN_FRONTEND": "noninteractive"}
         # apt tells on standard output why it can't.
         words = ["sh", "-c", 'exec "$@" >&2', "sh", "apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0"]
         try:
             if not any((self.top / "var/lib/apt/lists").glob("*Packages*")):
                 self([*words, "update"], env=settings)
-            self([*words, "install", "--no-install-recommends", place], env=settings)
+            self([*words, "install", "--no-install-recommends", *places], env=settings)
         except VenvpkgError as error:
             raise VenvpkgError(
                 code="root-install-failed",
-                message=f"{deb.name} could not be installed in the clean root.",
+                message=f"{' and '.join(deb.name for deb in debs)} could not be installed in the clean root.",
                 causes=error.causes,
                 hint="Is the root of the suite that the package is for, and can it reach its mirror?",
             ) from error

@@ -144,15 +144,19 @@ def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tup
     """Check finished packages, installed environments, or folders that hold one.
 
     Each PATH is a .deb of any tool's, the prefix of an environment, or a package build root. Nothing
-    that is in it runs without --run or --root. Exit code 0 says that nothing was found, 1 that something
-    was, 3 that a PATH could not be checked.
+    that is in it runs without --run or --root. The two packages of a layered environment are named
+    together. Exit code 0 says that nothing was found, 1 that something was, 3 that a PATH could not be
+    checked.
     """
-    from venvpkg.inspection import verify_path
+    from venvpkg.inspection import open_paths, verify_subject
     from venvpkg.report import Report
 
     environ = current_environment()
     run = Shell(verbose=bool(environ.get("DH_VERBOSE")))
-    reports = {path: verify_path(path, run, environ, wants_run=wants_run, root=root) for path in paths}
+    reports = {
+        str(subject): verify_subject(subject, run, environ, wants_run=wants_run, root=root)
+        for subject in open_paths(paths, run)
+    }
     total = Report(
         findings=tuple(f for report in reports.values() for f in report.findings),
         checked=sum(report.checked for report in reports.values()),
@@ -160,9 +164,9 @@ def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tup
     if as_json:
         click.echo(total.to_json())
     else:
-        for path, report in reports.items():
+        for title, report in reports.items():
             count = f"{len(report.findings)} findings" if report.findings else "nothing found"
-            click.echo(f"{path}: {report.checked} files, {count}")
+            click.echo(f"{title}: {report.checked} files, {count}")
             if report.findings:
                 click.echo(report.to_text())
     sys.exit(EXIT_FOUND if total.findings else 0)
@@ -171,23 +175,26 @@ def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tup
 @venvpkg.command("inspect")
 @click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
 @click.option("--sbom", "as_sbom", is_flag=True, help="Print a bill of materials, in CycloneDX 1.6.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @guarded
-def inspect_command(as_json: bool, as_sbom: bool, path: Path) -> None:
+def inspect_command(as_json: bool, as_sbom: bool, paths: tuple[Path, ...]) -> None:
     """Tell what is inside a package, an installed environment or a folder that holds one.
 
     Interpreter, distributions with version, licence and size, libraries and who needs them, entry points.
+    The two packages of a layered environment are named together.
     """
-    from venvpkg.inspection import collect
+    from venvpkg.inspection import collect, open_paths
     from venvpkg.inventory import take_inventory
     from venvpkg.sbom import Environment, Subject, make_sbom, to_json
 
     if as_json and as_sbom:
         raise click.UsageError("--json and --sbom exclude each other")
     run = Shell(verbose=bool(current_environment().get("DH_VERBOSE")))
-    found = collect(path, run)
+    subjects = open_paths(paths, run)
+    if as_sbom and len(subjects) > 1:
+        raise click.UsageError("--sbom is of one package, or of two that are one environment")
+    found = [evidence for subject in subjects for evidence in collect(subject, run)]
     if as_sbom:
-        # All environments of one path are in one package.
         subject = Subject.from_control(found[0].control)
         click.echo(to_json(make_sbom(subject, map(Environment.from_evidence, found))), nl=False)
         return
@@ -273,6 +280,36 @@ def vendor_command(check: bool, folder: Path) -> None:
     names = vendor(source, specs, architecture, run, environ)
     size = sum((source / FOLDER / name).stat().st_size for name in names)
     click.echo(f"{FOLDER}: {len(names)} archives, {size / 1e6:.1f} MB")
+
+
+@venvpkg.command("record")
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The source package's folder; the current one by default.",
+)
+@click.argument("debs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@guarded
+def record_command(folder: Path, debs: tuple[Path, ...]) -> None:
+    """Note in debian/venvpkg-layers.json that the environment's package of a layered one is published.
+
+    The next build gives a package that holds the same the same version, so that no server fetches it
+    again. Commit the file. Each DEB is one that a build with layers = true made, MYAPP-env.
+    """
+    from venvpkg.control import read_control
+    from venvpkg.deb import read_deb
+    from venvpkg.layers import RECORD, Record, read_published
+
+    source = folder.resolve()
+    packages = {p.name for p in read_control(source / "debian" / "control").packages}
+    record = Record.read(source)
+    for deb in debs:
+        package, place, published = read_published(read_deb(deb), deb, packages)
+        record = record.add(package, place, published)
+        click.echo(f"{RECORD}: {package} {published.version} for {place}")
+    record.write(source)
 
 
 @venvpkg.command("relocate")

@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,15 @@ from typing import Any, Self
 from venvpkg.control import Package
 from venvpkg.errors import VenvpkgError
 from venvpkg.keys import BY_NAME, KEYS, Key
-from venvpkg.spec import DEFAULT_ROOT, Spec, find_mistakes, mistaken, nearest, raise_mistakes
+from venvpkg.spec import (
+    DEFAULT_ROOT,
+    Spec,
+    env_package,
+    find_mistakes,
+    mistaken,
+    nearest,
+    raise_mistakes,
+)
 
 OWN_FILE = "debian/venvpkg.toml"
 
@@ -182,12 +190,33 @@ def read_compression(configuration: Configuration, variables: Mapping[str, Any])
     return made
 
 
-def select_packages(configuration: Configuration, packages: Sequence[str]) -> tuple[str, ...]:
+def find_layers(packages: Sequence[str], layered: Iterable[str]) -> frozenset[str]:
+    """Return the binary packages that are the layer under one of the ``layered``."""
+    return frozenset(map(env_package, layered)) & frozenset(packages)
+
+
+def select_packages(
+    configuration: Configuration, packages: Sequence[str], layers: Container[str] = ()
+) -> tuple[str, ...]:
     """Return the binary packages that get an environment.
+
+    Args:
+        configuration: what the files say.
+        packages: all that debian/control has.
+        layers: those that are a part of another one's environment.
 
     Raises:
         VenvpkgError: ``packages-unnamed``, ``package-unknown``.
     """
+    parts = [name for name in configuration.packages if name in layers]
+    if parts:
+        raise mistaken(
+            [
+                f"packages.{name}: it is a layer of {name.removesuffix('-env')}, which has the keys"
+                for name in parts
+            ],
+            configuration.origin,
+        )
     unknown = [name for name in configuration.packages if name not in packages]
     if unknown:
         raise VenvpkgError(
@@ -196,6 +225,7 @@ def select_packages(configuration: Configuration, packages: Sequence[str]) -> tu
             causes=[f"debian/control has: {', '.join(packages) or 'no binary package'}."],
             hint="Correct the name of the table packages.NAME, or add the package to debian/control.",
         )
+    packages = [name for name in packages if name not in layers]
     if configuration.packages:
         return tuple(name for name in packages if name in configuration.packages)
     if len(packages) != 1:
@@ -228,16 +258,15 @@ def make_specs(
 
     Raises:
         VenvpkgError: ``packages-unnamed``, ``package-unknown``, ``prefixes-collide``, ``commands-collide``,
-            ``config-invalid``, ``not-there-yet``.
+            ``config-invalid``.
     """
-    selected = select_packages(configuration, [package.name for package in packages])
+    names = [package.name for package in packages]
+    merged = {name: configuration.merge(name, variables, options if name in called else {}) for name in names}
+    layers = find_layers(names, (name for name in names if merged[name].get("layers") is True))
+    selected = select_packages(configuration, names, layers)
     specs = [configuration.spec(name, variables, options) for name in selected if name in called]
     # A package that is not built this time is installed beside the others all the same.
-    places = [
-        Place.of(p, configuration.merge(p.name, variables, options if p.name in called else {}))
-        for p in packages
-        if p.name in selected
-    ]
+    places = [Place.of(p, merged[p.name]) for p in packages if p.name in selected]
     require_apart(
         [pair for pair in combinations(places, 2) if not excludes(pair[0].package, pair[1].package)]
     )

@@ -26,6 +26,7 @@ KEPT_NAMES = (
     "direct_url.json",
     "pyvenv.cfg",
     "venvpkg.json",
+    "venvpkg-layer.json",
 )
 # Bills of materials that wheels bring (PEP 770).
 KEPT_FOLDER = ".dist-info/sboms/"

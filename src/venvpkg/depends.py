@@ -41,10 +41,19 @@ class Needs:
     """Shared libraries, and packages whose files the smoke run used; ``shlibs:`` substvars."""
     links: tuple[Link, ...]
     notes: tuple[str, ...]
+    above: "Needs | None" = None
+    """Of a layered environment what the project's own package needs beside the other one's."""
 
     def describe(self) -> list[str]:
         """Return the clauses of Depends, for the log."""
-        return [*self.interpreter.depends, *self.libraries.depends]
+        above = self.above.describe() if self.above else []
+        return list(dict.fromkeys([*self.interpreter.depends, *self.libraries.depends, *above]))
+
+    def clauses(self) -> list[str]:
+        """Return every relationship with its field, but for those of the package above."""
+        found = {"misc": self.interpreter, "shlibs": self.libraries}
+        levels = ("depends", "recommends", "suggests")
+        return [f"{k}:{n}: {c}" for k, d in found.items() for n in levels for c in getattr(d, n)]
 
 
 def compute(
@@ -78,13 +87,19 @@ def compute(
     split = _split(plan, tree, distributions, smoke, project, run)
     wanted = {package for clause in relation_names(", ".join(split.depends)) for package in clause}
     unused = {path for path in elves if OPTIONAL.get(optional_module(path), "") not in {"", *wanted}}
+    # What the project needs changes with it, and must not change the package under it.
+    own = (
+        frozenset(p for d in distributions if d.name == project for p in d.files) if plan.spec.layers else ()
+    )
     missing = [link for link in links if isinstance(link, Missing) and not _accepts(plan, link)]
     missing = [link for link in missing if link.object not in unused]
     if missing:
         raise explain_missing(missing, plan.prefix, run)
     if scan.cache.folder:
         scan = replace(scan, seal=seal_libraries(plan, tree, elves, system))
-    libraries = resolve(plan, elves, links, distributions, scan, unused)
+    below, above = ([k for k in links if (k.object in own) is is_own] for is_own in (False, True))
+    libraries = resolve(plan, elves, below, distributions, scan, unused)
+    more = resolve(plan, elves, above, distributions, scan, unused) if above else Dependencies()
     if plan.bundled:
         # OpenSSL and zoneinfo look where Debian has their data; all else of the standard library is inside.
         interpreter = Dependencies(depends=("ca-certificates", "tzdata"))
@@ -100,6 +115,9 @@ def compute(
             *libraries.depends,
             *libraries.recommends,
             *libraries.suggests,
+            *more.depends,
+            *more.recommends,
+            *more.suggests,
         ]
     )
     # dpkg-shlibdeps has nothing to say of a library that is needed by another name than its soname.
@@ -111,12 +129,21 @@ def compute(
     for package, path in owners_beyond([*outside, *reasons], known, system).items():
         user = f"{plan.prefix / reasons[path]} needs" if path in reasons else "the smoke run used"
         notes.append(f"{package} was added to Depends: {user} {path}")
-        libraries = Dependencies(
-            depends=(*libraries.depends, package),
-            recommends=libraries.recommends,
-            suggests=libraries.suggests,
-        )
-    return Needs(interpreter=interpreter, libraries=libraries, links=links, notes=tuple(notes))
+        # What the run used without a header's saying so, the project may have asked for.
+        if plan.spec.layers and reasons.get(path) in (None, *own):
+            more = replace(more, depends=(*more.depends, package))
+        else:
+            libraries = replace(libraries, depends=(*libraries.depends, package))
+    if not plan.spec.layers:
+        return Needs(interpreter=interpreter, libraries=libraries, links=links, notes=tuple(notes))
+    base = tuple(clause for clause in interpreter.depends if clause not in split.depends)
+    return Needs(
+        interpreter=Dependencies(depends=base),
+        libraries=libraries,
+        links=links,
+        notes=tuple(notes),
+        above=Needs(interpreter=split, libraries=more, links=(), notes=()),
+    )
 
 
 def _accepts(plan: Plan, link: Missing) -> bool:

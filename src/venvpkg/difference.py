@@ -13,10 +13,10 @@ from debian.deb822 import Deb822, PkgRelation
 from packaging.version import InvalidVersion, Version
 
 from venvpkg.control import canonical_fields, relation_names
-from venvpkg.distributions import Distribution, read_distributions, text_of
+from venvpkg.distributions import Distribution, find_owners, read_distributions, text_of
 from venvpkg.errors import printable
 from venvpkg.evidence import find_environments, minor_of
-from venvpkg.inventory import find_owners, measure, megabytes
+from venvpkg.inventory import measure, megabytes
 from venvpkg.tree import Entry, Tree
 
 RELATIONS = (

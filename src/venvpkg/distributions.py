@@ -3,7 +3,7 @@
 import configparser
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -105,6 +105,20 @@ class Distribution:
 def read_distributions(tree: Tree) -> tuple[Distribution, ...]:
     """Return the distributions of a tree, by name."""
     return tuple(sorted((_read(tree, folder) for folder in find_folders(tree)), key=lambda d: d.name))
+
+
+def find_owners(environment: Tree, distributions: Iterable[Distribution]) -> dict[PurePosixPath, str]:
+    """Return which distribution a file is of, for all files that are of one.
+
+    Bytecode is no part of RECORD where it was compiled afterwards; it belongs to its module (PEP 3147).
+    """
+    owners = {path: d.name for d in distributions for path in d.files}
+    for entry in environment.files():
+        path = entry.path
+        if path.suffix == ".pyc" and path.parent.name == "__pycache__" and path not in owners:
+            module = path.parent.parent / f"{path.name.split('.')[0]}.py"
+            owners |= {path: owners[module]} if module in owners else {}
+    return owners
 
 
 def find_folders(tree: Tree) -> tuple[PurePosixPath, ...]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
@@ -45,10 +45,16 @@ def exposed_names(plan: Plan, distributions: Sequence[Distribution], project: st
     return tuple(sorted(name for d in distributions if d.name == project for name in d.scripts))
 
 
-def explain_to_lintian(plan: Plan, exposed: tuple[str, ...]) -> None:
-    """Add our lintian overrides to those that dh_lintian took from the project."""
-    text = render_overrides(plan, exposed)
-    path = plan.package_root / "usr" / "share" / "lintian" / "overrides" / plan.spec.package
+def explain_to_lintian(plan: Plan, root: Path, exposed: tuple[str, ...]) -> None:
+    """Add our lintian overrides to those that dh_lintian took from the project.
+
+    Args:
+        plan: what was built.
+        root: the package build root of the package, by its name.
+        exposed: the commands that it has in /usr/bin.
+    """
+    text = render_overrides(plan, root.name, exposed)
+    path = root / "usr" / "share" / "lintian" / "overrides" / root.name
     present = path.read_text(encoding="utf-8") if path.exists() else ""
     if text not in present:
         path.parent.mkdir(parents=True, exist_ok=True)

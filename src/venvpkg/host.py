@@ -17,7 +17,7 @@ from venvpkg.errors import VenvpkgError, printable
 from venvpkg.inside.selfcheck import read_packages
 from venvpkg.process import Runner
 
-MARK = b"/pyvenv.cfg"
+MARK, MANIFEST = b"/pyvenv.cfg", b"/venvpkg.json"
 # Where the package database is, unless DPKG_ADMINDIR says otherwise (dpkg(1)).
 DATABASE = "/var/lib/dpkg"
 SHELLS = Path(__file__).with_name("shells")
@@ -72,7 +72,9 @@ class Place:
     package: str
     prefix: Path
     files: frozenset[str]
-    """What the package has below it but for conffiles, absolute paths."""
+    """What the package has below it but for conffiles, absolute paths; of a layered one both packages."""
+    lower: str = ""
+    """Of a layered environment the package that is under the project's, where both are there."""
 
 
 def find_places(environ: Mapping[str, str]) -> list[Place]:
@@ -80,20 +82,31 @@ def find_places(environ: Mapping[str, str]) -> list[Place]:
 
     The lists are read as dpkg has them: asking dpkg-query takes several times as long.
     """
-    found = []
+    found, uppers = [], {}
     for listed in (Path(environ.get("DPKG_ADMINDIR") or DATABASE) / "info").glob("*.list"):
         data = listed.read_bytes()
-        if MARK + b"\n" not in data:
+        if MARK + b"\n" not in data and MANIFEST + b"\n" not in data:
             continue
         paths = data.split(b"\n")
-        for mark in [path for path in paths if path.endswith(MARK)]:
-            prefix = mark.removesuffix(MARK)
-            # Conffiles are the administrator's, who may have removed them.
-            own = set(_conffiles(listed))
+        # Conffiles are the administrator's, who may have removed them.
+        own = set(_conffiles(listed))
+        for mark in [path for path in paths if path.endswith((MARK, MANIFEST))]:
+            prefix = mark.rpartition(b"/")[0]
             files = frozenset(os.fsdecode(p) for p in paths if p.startswith(prefix + b"/") and p not in own)
-            if os.fsdecode(prefix + b"/bin/python") in files:
-                found.append(Place(package=listed.stem, prefix=Path(os.fsdecode(prefix)), files=files))
-    return sorted(found, key=lambda place: place.prefix)
+            place = Place(package=listed.stem, prefix=Path(os.fsdecode(prefix)), files=files)
+            if mark.endswith(MARK) and os.fsdecode(prefix + b"/bin/python") in files:
+                found.append(place)
+            elif prefix + MARK not in paths:
+                uppers[place.prefix] = place
+    return sorted((_join(place, uppers.get(place.prefix)) for place in found), key=lambda place: place.prefix)
+
+
+def _join(lower: Place, upper: Place | None) -> Place:
+    """Return the environment that two packages have together, which goes by the project's name."""
+    if upper is None:
+        return lower
+    files = lower.files | upper.files
+    return Place(package=upper.package, prefix=lower.prefix, files=files, lower=lower.package)
 
 
 def read_shipped(prefix: Path, environ: Mapping[str, str]) -> dict[PurePosixPath, str]:
@@ -142,7 +155,7 @@ def list_environments(environ: Mapping[str, str], codename: str, run: Runner) ->
     """
     places = find_places(environ)
     manifests = {place.prefix: read_installed_manifest(place.prefix) for place in places}
-    versions = read_versions([place.package for place in places], run)
+    versions = read_versions([n for place in places for n in (place.package, place.lower) if n], run)
     old = {
         str(about["interpreter"]["package"])
         for about in manifests.values()
@@ -200,8 +213,10 @@ def _describe(
     offered: Callable[[str], bool | None],
 ) -> Installed:
     version, status = versions.get(place.package, ("", "installed"))
+    under = versions.get(place.lower, ("", "installed"))[1]
     problems = [
-        *_unfinished(place, status),
+        *_unfinished(place.package, status),
+        *_unfinished(place.lower, under),
         *_interpreter(place, about),
         *_release(about, codename, offered),
         *_changes(place),
@@ -229,9 +244,9 @@ def _told_python(prefix: Path) -> str:
     return found[1] if found else ""
 
 
-def _unfinished(place: Place, status: str) -> Iterator[Problem]:
+def _unfinished(package: str, status: str) -> Iterator[Problem]:
     if status != "installed":
-        text = f"dpkg has {place.package} as {status}: dpkg --configure -a, or install it again"
+        text = f"dpkg has {package} as {status}: dpkg --configure -a, or install it again"
         yield Problem(state="unfinished", text=text)
 
 
@@ -239,7 +254,7 @@ def _interpreter(place: Place, about: Mapping[str, Any]) -> Iterator[Problem]:
     python = place.prefix / "bin" / "python"
     if not os.access(python, os.X_OK):
         package = about["interpreter"]["package"] if about else ""
-        again = f"apt-get install {package or f'--reinstall {place.package}'}"
+        again = f"apt-get install {package or f'--reinstall {place.lower or place.package}'}"
         text = f"{os.path.realpath(python)} is missing: {again}"
         yield Problem(state="interpreter-missing", text=text)
         return
@@ -333,7 +348,8 @@ def choose(name: str, environ: Mapping[str, str]) -> Path:
 
 
 def _package_names(place: Place) -> tuple[str, ...]:
-    return place.package, place.package.split(":")[0]
+    both = [name for name in (place.package, place.lower) if name]
+    return (*both, *(name.split(":")[0] for name in both))
 
 
 def activate(prefix: Path, environ: Mapping[str, str]) -> dict[str, str]:

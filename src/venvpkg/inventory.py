@@ -3,9 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 
-from venvpkg.distributions import Distribution, text_of
+from venvpkg.distributions import Distribution, find_owners, text_of
 from venvpkg.errors import printable
 from venvpkg.evidence import Evidence
 from venvpkg.shlibs import Bundled, External
@@ -99,20 +98,6 @@ def take_inventory(evidence: Evidence) -> Inventory:
         system_libraries={soname: tuple(sorted(names)) for soname, names in sorted(system.items())},
         private_libraries={soname: tuple(sorted(names)) for soname, names in sorted(private.items())},
     )
-
-
-def find_owners(environment: Tree, distributions: Iterable[Distribution]) -> dict[PurePosixPath, str]:
-    """Return which distribution a file is of, for all files that are of one.
-
-    Bytecode is no part of RECORD where it was compiled afterwards; it belongs to its module (PEP 3147).
-    """
-    owners = {path: d.name for d in distributions for path in d.files}
-    for entry in environment.files():
-        path = entry.path
-        if path.suffix == ".pyc" and path.parent.name == "__pycache__" and path not in owners:
-            module = path.parent.parent / f"{path.name.split('.')[0]}.py"
-            owners |= {path: owners[module]} if module in owners else {}
-    return owners
 
 
 def measure(environment: Tree, distributions: Iterable[Distribution]) -> dict[str, int]:

@@ -57,15 +57,27 @@ def _environment() -> Environment:
     return made
 
 
-def render(plan: Plan, codename: str, scripts: tuple[str, ...]) -> tuple[Snippet, ...]:
-    """Return the maintainer script snippets of an environment.
+def render(plan: Plan, codename: str, scripts: tuple[str, ...], layer: str = "whole") -> tuple[Snippet, ...]:
+    """Return the maintainer script snippets of an environment's package.
 
     Args:
-        plan: what was built; its stage is read, for links.
+        plan: what was built; the package's part of the prefix is read, for links.
         codename: VERSION_CODENAME of the system that it was built on (os-release(5)), or empty.
         scripts: which ones, :data:`EARLY` or :data:`LATE`.
+        layer: what the package has of the environment: the ``whole``, or ``upper`` or ``lower`` of two
+            packages.
     """
-    values = {**_values(plan), "codename": codename, "links": find_links(plan.stage)}
+    lower = layer == "lower"
+    values = {
+        **_values(plan),
+        "codename": codename,
+        "links": find_links(plan.env_stage if lower else plan.stage),
+        "layer": layer,
+        "package": plan.spec.env_package if lower else plan.spec.package,
+        # Both are in one prefix, and each has to find its own after an interruption.
+        "notes": plan.prefix / (".upgrade-env" if lower else ".upgrade"),
+        "cache_tag": plan.interpreter.cache_tag,
+    }
     return tuple(
         Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(values))
         for name in scripts
@@ -86,15 +98,17 @@ def render_launcher(plan: Plan, name: str) -> str:
     return _environment().get_template("launcher.sh.j2").render(_values(plan), name=name)
 
 
-def render_overrides(plan: Plan, exposed: tuple[str, ...]) -> str:
+def render_overrides(plan: Plan, package: str, exposed: tuple[str, ...]) -> str:
     """Return lintian overrides with their reasons, for what an environment is by its nature."""
+    values = {**_values(plan), "package": package}
     template = _environment().get_template("lintian-overrides.j2")
-    return template.render(_values(plan), exposed=exposed, compression=plan.spec.compression)
+    return template.render(values, exposed=exposed, compression=plan.spec.compression)
 
 
 def _values(plan: Plan) -> dict[str, object]:
     return {
         "package": plan.spec.package,
+        "env_package": plan.spec.env_package,
         "prefix": plan.prefix,
         "install_root": plan.spec.install_root,
         "python": plan.program,

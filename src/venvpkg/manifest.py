@@ -17,13 +17,31 @@ NAME = "venvpkg.json"
 
 
 def write_manifest(
-    plan: Plan, state: State, distributions: Sequence[Distribution], needs: Needs, smoke: Smoke, codename: str
+    plan: Plan,
+    state: State,
+    distributions: Sequence[Distribution],
+    needs: Needs,
+    smoke: Smoke,
+    codename: str,
+    *,
+    layer: str = "",
 ) -> None:
-    """Write what was built, from what; neither time nor place is in it. docs/manifest.md has the schema."""
+    """Write what was built, from what; neither time nor place is in it. docs/manifest.md has the schema.
+
+    Args:
+        plan: where it was built.
+        state: what dh_venvpkg handed on.
+        distributions: those of the whole environment.
+        needs: what it needs of the system.
+        smoke: what came of running it.
+        codename: VERSION_CODENAME of the build system (os-release(5)), or empty.
+        layer: what the package under this one provides; empty where all is in one package.
+    """
     content: Mapping[str, object] = {
         "schema": 1,
         "venvpkg": venvpkg.__version__,
         "package": plan.spec.package,
+        "layer": layer,
         "prefix": str(plan.prefix),
         "built_on": codename,
         "interpreter": {

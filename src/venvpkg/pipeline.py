@@ -1,8 +1,9 @@
 """The order: three functions, one for each command that debhelper calls."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,23 @@ from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.indexes import require_no_credentials
 from venvpkg.installers import find_installer, warn_of_mixed_indexes
 from venvpkg.interpreter import Interpreter, find_interpreter
+from venvpkg.layers import (
+    RECORD,
+    Published,
+    Record,
+    describe_lower,
+    divide,
+    join,
+    keep_version,
+    name_layer,
+    part,
+    place_of,
+    read_fields,
+    require_bound,
+    require_declared,
+    unite,
+    unite_fields,
+)
 from venvpkg.lockfiles import export_locks
 from venvpkg.log import note, step
 from venvpkg.maintscripts import EARLY, LATE, render
@@ -79,6 +97,7 @@ def build(call: Call, world: World) -> Answer:
         installer = find_installer(spec, world.run, world.environ)
         export_locks(spec, interpreter, installer, world.run, world.environ)
         plan = make_plan(spec, interpreter, call.roots[spec.package])
+        require_declared(plan, read_control(world.source / "debian" / "control").packages)
         warn_of_mixed_indexes(plan, installer, world.environ)
         with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
             populated = populate(plan, installer, world.run, world.environ)
@@ -95,10 +114,13 @@ def build(call: Call, world: World) -> Answer:
         put_in_place(plan, tree)
         State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan, tree)
         # postinst's part stands before that of dh_installsystemd, which starts services.
-        answer.add_snippets(spec.package, plan.state / "autoscripts", render(plan, world.codename, EARLY))
+        add_scripts(answer, plan, world.codename, EARLY)
         # One that is bundled goes with the package, and no release of Debian takes it away.
         for path in () if plan.bundled else (str(interpreter.path), "/usr/lib/os-release"):
-            answer.add_trigger(spec.package, path)
+            answer.add_trigger(spec.env_package, path)
+        if spec.layers:
+            # The package under the project may be unpacked without it, and services run from both.
+            answer.add_trigger(spec.package, str(plan.prefix / "pyvenv.cfg"))
     return answer
 
 
@@ -107,6 +129,7 @@ def settle(call: Call, world: World) -> Answer:
     answer = Answer()
     packages = {p.name: p for p in read_control(world.source / "debian" / "control").packages}
     for plan, state in staged(call, world):
+        join(plan)
         tree = bring_back(plan)
         late = relocate(changed_since_build(plan, tree), plan.made, plan.move, hermetic=plan.spec.hermetic)
         if apply(late, plan.stage):
@@ -142,19 +165,23 @@ def settle(call: Call, world: World) -> Answer:
             details += needs.describe()
         for text in filter(None, [describe_symbols(tree, distributions)]):
             note(text)
-        for text in [*needs.notes, *write_relations(answer, packages[plan.spec.package], needs)]:
+        for text in [*needs.notes, *write_relations(answer, packages[plan.spec.env_package], needs)]:
             note(text)
-        explain_to_lintian(plan, exposed_names(plan, distributions, state.project))
-        write_manifest(plan, state, distributions, needs, smoke, world.codename)
         apply(reconcile_records(tree), plan.stage)
         link_duplicates(tree, plan.stage)
-        del distributions
-        answer.add_snippets(plan.spec.package, plan.state / "autoscripts", render(plan, world.codename, LATE))
         subject = read_subject(packages[plan.spec.package], world)
-        if not write_sbom(
-            make_sbom(subject, [inventory(plan, state, needs, tree)]), plan.package_root, subject.name
-        ):
-            note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
+        layer = ""
+        if needs.above:
+            part(plan, divide(tree, distributions, state.project))
+            layer, lower = finish_lower(answer, plan, needs, subject, world)
+            write_bill(lower, plan.env_root, inventory(plan, state, needs, Tree.from_dir(plan.env_stage)))
+            tree = Tree.from_dir(plan.stage)
+            for text in write_relations(answer, packages[subject.name], needs.above):
+                note(text)
+        add_scripts(answer, plan, world.codename, LATE)
+        explain_to_lintian(plan, plan.package_root, exposed_names(plan, distributions, state.project))
+        write_manifest(plan, state, distributions, needs, smoke, world.codename, layer=layer)
+        write_bill(subject, plan.package_root, inventory(plan, state, needs, tree))
     world.cache.trim()
     return answer
 
@@ -183,12 +210,59 @@ def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
     shutil.rmtree(plan.pruned, ignore_errors=True)
 
 
+def add_scripts(answer: Answer, plan: Plan, codename: str, which: tuple[str, ...]) -> None:
+    """Add the maintainer scripts of an environment's package, or of both."""
+    spec = plan.spec
+    parts = {spec.package: "upper", spec.env_package: "lower"} if spec.layers else {spec.package: "whole"}
+    for package, layer in parts.items():
+        snippets = render(plan, codename, which, layer)
+        answer.add_snippets(package, plan.state / "autoscripts" / package, snippets)
+
+
+def finish_lower(
+    answer: Answer, plan: Plan, needs: Needs, upper: Subject, world: World
+) -> tuple[str, Subject]:
+    """Finish the package that the project's stands on, with all but a bill of materials.
+
+    Returns what it provides, on which the project's depends, and what it is.
+    """
+    describe_lower(plan, world.codename)
+    explain_to_lintian(plan, plan.env_root, ())
+    scripts = [snippet.text for snippet in render(plan, world.codename, (*EARLY, *LATE), "lower")]
+    layer = name_layer(plan, needs.clauses(), scripts)
+    answer.add_depends(plan.spec.env_package, "misc:Provides", [layer])
+    answer.add_depends(plan.spec.package, "misc:Depends", [layer])
+    return layer, settle_version(plan, layer, upper, world)
+
+
+def settle_version(plan: Plan, layer: str, subject: Subject, world: World) -> Subject:
+    """Return the package under the project's, with the version that it gets, and tell what to do with it."""
+    name, place = plan.spec.env_package, place_of(world.codename, subject.architecture)
+    record = Record.read(world.source)
+    version = record.choose_version(name, place, layer, subject.version)
+    if version != subject.version:
+        note(f"{name} is as in {version} and keeps that version: .changes lists {subject.name} alone")
+    elif record.published.get(name, {}).get(place) != Published(layer=layer, version=version):
+        file = f"../{name}_{version.partition(':')[2] or version}_{subject.architecture}.deb"
+        note(f"{name} is new. Once it is published: venvpkg record {file}; and commit {RECORD}")
+    (plan.state / "layer.json").write_text(
+        json.dumps({"layer": layer, "version": version, "current": subject.version}), encoding="utf-8"
+    )
+    return replace(subject, name=name, version=version)
+
+
+def write_bill(subject: Subject, root: Path, environment: Environment) -> None:
+    """Write the bill of materials of a package into its build root."""
+    if not write_sbom(make_sbom(subject, [environment]), root, subject.name):
+        note(f"no bill of materials: /usr/share/doc/{subject.name} is a link to another package's")
+
+
 def gate(call: Call, world: World) -> dict[str, Report]:
     """Check the packages as they will ship, and return what is not accepted: dh_venvpkg_verify."""
     reports = {}
     for plan, state in staged(call, world):
         with step(f"{plan.prefix}: verified") as details:
-            tree = Tree.from_dir(plan.package_root)
+            tree, control = finish(plan)
             ask = partial(System.read, world.run)
             spec = plan.spec
             texts = [spec.index_url, *spec.extra_index_url, *spec.find_links]
@@ -198,6 +272,7 @@ def gate(call: Call, world: World) -> dict[str, Report]:
                 plan.inside,
                 build_paths(plan, state),
                 ask,
+                control,
                 clashes=state.clashes,
                 secrets=known_secrets(world.environ, texts),
             )
@@ -209,6 +284,19 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             details.append(f"{report.checked} files")
         reports[spec.package] = report.without(spec.accept)
     return reports
+
+
+def finish(plan: Plan) -> tuple[Tree, dict[str, str] | None]:
+    """Return the package as it will ship, both of a layered environment as one, with the fields of both."""
+    tree = Tree.from_dir(plan.package_root)
+    if not plan.spec.layers:
+        return tree, None
+    about = json.loads((plan.state / "layer.json").read_text(encoding="utf-8"))
+    keep_version(plan, about["version"], about["current"])
+    lower = Tree.from_dir(plan.env_root)
+    fields = read_fields(tree), read_fields(lower)
+    require_bound(*fields, about["layer"])
+    return unite(tree, lower), unite_fields(*fields)
 
 
 def read_specs(call: Call, world: World) -> list[Spec]:
@@ -243,7 +331,7 @@ def inventory(plan: Plan, state: State, needs: Needs, tree: Tree) -> Environment
         prefix=plan.prefix,
         tree=tree,
         distributions=read_distributions(tree),
-        links=needs.links,
+        links=[link for link in needs.links if link.object in tree],
         project=state.project,
         python=plan.interpreter.minor,
         interpreter=plan.program,

@@ -93,6 +93,16 @@ class Plan:
         return self.state / "build" / self.prefix.name
 
     @property
+    def env_root(self) -> Path:
+        """Return what becomes the content of the package that has what the project stands on."""
+        return self.package_root.with_name(self.spec.env_package) if self.spec.layers else self.package_root
+
+    @property
+    def env_stage(self) -> Path:
+        """Return the prefix inside that."""
+        return self.env_root / self.inside
+
+    @property
     def bundled(self) -> bool:
         """Tell whether the package holds its interpreter."""
         return self.spec.interpreter == "bundled"

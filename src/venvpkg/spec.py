@@ -18,7 +18,6 @@ from venvpkg.report import Accepted
 
 DEFAULT_ROOT = PurePosixPath("/opt/venvs")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-LATER = {"layers": (True, "Layers")}
 BUNDLE_PARTS = ("tests", "idle", "ensurepip", "static", "headers")
 PRUNE_PRESETS = ("tests", "headers", "static", "stubs", "docs", "locales")
 
@@ -71,6 +70,7 @@ class Spec:
     strip: str = "built"
     prune: tuple[str, ...] = ()
     bundle_keep: tuple[str, ...] = ()
+    layers: bool = False
     expose: tuple[str, ...] = ()
     """``("all",)`` for every entry point of the project."""
     demote: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +89,11 @@ class Spec:
         """Return the presets of the key ``prune``."""
         return tuple(name for name in self.prune if name in PRUNE_PRESETS)
 
+    @property
+    def env_package(self) -> str:
+        """Return the binary package that has what the project stands on; the same one without layers."""
+        return env_package(self.package) if self.layers else self.package
+
     @classmethod
     def from_values(
         cls,
@@ -102,13 +107,12 @@ class Spec:
         """Validate ``values`` and make a spec of them.
 
         Raises:
-            VenvpkgError: ``config-invalid``, with every mistake; ``not-there-yet``.
+            VenvpkgError: ``config-invalid``, with every mistake.
         """
         mistakes = [*find_mistakes(values), *find_deeper_mistakes(package, values)]
         if requires_python and not _is_specifier(requires_python):
             mistakes.append(f"requires-python is not a version specifier (PEP 440): {requires_python!r}")
         raise_mistakes(mistakes, "the configuration")
-        refuse_later(values)
         fields = {name.replace("-", "_"): _freeze(BY_NAME[name], value) for name, value in values.items()}
         fields = {name: value for name, value in fields.items() if name in cls.__dataclass_fields__}
         return cls(
@@ -119,6 +123,11 @@ class Spec:
             values=dict(values),
             **fields,
         )
+
+
+def env_package(package: str) -> str:
+    """Return the name of the binary package that has the environment of a layered one."""
+    return f"{package}-env"
 
 
 def find_mistakes(values: Mapping[str, Any]) -> list[str]:
@@ -200,19 +209,6 @@ def mistaken(mistakes: Sequence[str], where: str) -> VenvpkgError:
         causes=mistakes,
         hint="docs/configuration.md has every key and its type.",
     )
-
-
-def refuse_later(values: Mapping[str, Any]) -> None:
-    """Refuse what is designed and not built yet, rather than ignore it."""
-    wanted = [
-        f"{what} ({key} = {value!r})" for key, (value, what) in LATER.items() if values.get(key) == value
-    ]
-    if wanted:
-        raise VenvpkgError(
-            code="not-there-yet",
-            message=f"This version of venvpkg has not got: {', '.join(wanted)}.",
-            hint="Leave it out.",
-        )
 
 
 def _fits(key: Key, value: object) -> bool:

@@ -15,12 +15,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from builds import PYTHON, Case, run_cli
+from venvpkg.control import Package
 from venvpkg.errors import VenvpkgError
 from venvpkg.host import activate, choose, deactivate, list_environments, read_offered
+from venvpkg.layers import make_stanza
 from venvpkg.process import Shell
 
 MakeCase = Callable[..., Case]
@@ -107,11 +110,14 @@ def install(make: MakeCase, tmp_path: Path, environ: dict[str, str]) -> Callable
             (database / "updates").mkdir()
             (database / "status").touch()
         prefix = top / folder
-        root = tmp_path / f"root-{case.package}"
-        (root / str(prefix.parent).lstrip("/")).mkdir(parents=True)
-        shutil.copytree(stage, root / str(prefix).lstrip("/"), symlinks=True)
         env = {**environ, "DPKG_ADMINDIR": str(database)}
-        unpack(root, case.package, env, conffiles=conffiles.format(prefix=prefix))
+        for package in (case.package, f"{case.package}-env"):
+            stage = case.source / "debian" / package / str(prefix).lstrip("/")
+            if stage.is_dir():
+                root = tmp_path / f"root-{package}"
+                (root / str(prefix.parent).lstrip("/")).mkdir(parents=True)
+                shutil.copytree(stage, root / str(prefix).lstrip("/"), symlinks=True)
+                unpack(root, package, env, conffiles=conffiles.format(prefix=prefix))
         return Server(prefix=prefix, environ=env)
 
     return installed
@@ -158,6 +164,27 @@ def test_nothing_is_found_where_nothing_was_changed(
     assert [p for p in map(str, server.prefix.rglob("*")) if p not in before and own not in p] == []
     assert verified(server, "V006", "V020") == {}
     assert server.listed()["state"] == "ok"
+
+
+def test_a_layered_environment_goes_by_the_projects_name(install: Callable[..., Server]) -> None:
+    """Neither package has files that are a stranger's; without the project it goes by the other name."""
+    stanza = make_stanza(Package(name="demo", architecture="any", fields={}))
+    server = install(
+        "layers = true", dependencies=["wren-needs"], packages=stanza, fields="Replaces: demo-env\n"
+    )
+    found = server.listed()
+    assert (found["state"], found["texts"]) == ("ok", [])
+    assert cast("tuple[str, ...]", found["row"])[0] == "demo"
+    assert server.check() == (0, [])
+    assert verified(server, "V006", "V020") == {}
+    for name in ("demo", "demo-env"):
+        assert choose(name, server.environ) == server.prefix
+    (server.site / "wren_pure/__init__.py").unlink()
+    (server.site / "demo/__init__.py").unlink()
+    assert server.listed()["texts"] == [f"2 files are gone (venvpkg verify {server.prefix})"]
+    command = ["dpkg", "--force-not-root", "--force-bad-path", "--log=/dev/null", "-r", "demo"]
+    subprocess.run(command, env=server.environ, check=True, capture_output=True)
+    assert cast("tuple[str, ...]", server.listed()["row"])[0] == "demo-env"
 
 
 def test_what_was_installed_by_hand_is_named_file_by_file(

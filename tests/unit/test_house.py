@@ -25,7 +25,7 @@ FLOORS = (
     },
     {"bundle"},
     {"expose", "pruning", "smoke", "stage", "tools", "weight"},
-    {"depends", "evidence", "lockfiles", "proof", "wheelhouse"},
+    {"depends", "evidence", "layers", "lockfiles", "proof", "wheelhouse"},
     {"debhelper", "vendor", "verify"},
     {"inspection", "inventory", "relocation"},
     {"difference", "manifest", "sbom"},

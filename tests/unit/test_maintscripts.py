@@ -34,9 +34,10 @@ def plan(package: str = "app", minor: str = "3.11", **values: object) -> Plan:
     )
 
 
-def scripts(made: Plan, codename: str = "bookworm") -> dict[str, str]:
+def scripts(made: Plan, codename: str = "bookworm", layer: str = "whole") -> dict[str, str]:
     """The snippets by script, as debhelper puts them under a shebang and set -e."""
-    return {s.script: f"#!/bin/sh\nset -e\n{s.text}" for s in render(made, codename, (*LATE, *EARLY))}
+    found = render(made, codename, (*LATE, *EARLY), layer)
+    return {s.script: f"#!/bin/sh\nset -e\n{s.text}" for s in found}
 
 
 AWKWARD = {
@@ -80,6 +81,30 @@ def test_nothing_is_done_under_dpkg_root(made: Plan) -> None:
             assert (result.stdout, result.lines) == ("", ())
 
 
+@pytest.mark.parametrize("layer", ["upper", "lower"])
+@pytest.mark.parametrize("bytecode", ["build", "install", "none"])
+def test_scripts_of_both_layers_are_as_sound(layer: str, bytecode: str) -> None:
+    """They parse, shellcheck finds nothing, and nothing is done under DPKG_ROOT."""
+    found = scripts(plan("python3-a+b.c", layers=True, bytecode=bytecode), layer=layer)
+    for text in found.values():
+        Shell()(["/bin/sh", "-n"], stdin=text)
+        if shutil.which("shellcheck"):
+            Shell()(["shellcheck", "--shell=sh", "--exclude=SC2194", "-"], stdin=text)
+        for action in ("configure", "triggered", "remove", "purge", "upgrade"):
+            settings = {"DPKG_ROOT": "/x", "PATH": "/nonexistent"}
+            result = Shell()(["/bin/sh", "-s", action], stdin=text, env=settings)
+            assert (result.stdout, result.lines) == ("", ())
+
+
+def test_layers_do_not_share_what_they_remember() -> None:
+    """Each finds its own notes after an interruption, and only the lower one looks after the interpreter."""
+    made = plan(layers=True)
+    upper, lower = (scripts(made, layer=layer) for layer in ("upper", "lower"))
+    assert "/opt/venvs/app/.upgrade-env" not in "".join(upper.values())
+    assert "/opt/venvs/app/.upgrade/" not in "".join(lower.values())
+    assert ("python3.11" in upper["postinst"], "python3.11" in lower["postinst"]) == (False, True)
+
+
 def test_a_launcher_begins_with_its_shebang() -> None:
     """The kernel looks at the first two bytes."""
     assert render_launcher(plan(), "app").startswith("#!/bin/sh\n")
@@ -88,7 +113,7 @@ def test_a_launcher_begins_with_its_shebang() -> None:
 @EACH
 def test_every_override_has_a_reason(made: Plan) -> None:
     """Each line is a tag of this package, below a comment; what follows a comment is not forgotten."""
-    blocks = render_overrides(made, ("run",)).split("\n#\n")
+    blocks = render_overrides(made, made.spec.package, ("run",)).split("\n#\n")
     for block in blocks[1:]:
         lines = block.strip().splitlines()
         comments = [line for line in lines if line.startswith("# ")]

@@ -293,13 +293,6 @@ def test_near_miss_of_a_preset_is_a_mistake(glob: str, said: str) -> None:
     assert find_deeper_mistakes("app", {"prune": ["tests", "*.pyi", "share/man/", "!*/x"]}) == []
 
 
-def test_what_is_not_built_yet_is_said() -> None:
-    """A key that did nothing would be worse than an error."""
-    with pytest.raises(VenvpkgError) as caught:
-        Spec.from_values("app", Path("/s"), {"layers": True})
-    assert caught.value.code == "not-there-yet"
-
-
 def test_deeper_mistakes_wait_for_the_types() -> None:
     """A wrong type alone is told; nothing falls over it."""
     assert find_deeper_mistakes("app", {"install-root": 3, "smoke": "x", "demote": []}) == []
