@@ -78,8 +78,9 @@ def _unpack(folder: Path, data: bytes) -> int:
     index, _, _ = data.partition(b"\n")
     at, listed = len(index) + 1, json.loads(index)
     target = folder / "__pycache__"
-    for name, size in listed:
+    if listed:
         target.mkdir(exist_ok=True)
+    for name, size in listed:
         (target / name).write_bytes(data[at : at + size])
         at += size
     return len(listed)

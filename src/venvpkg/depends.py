@@ -1,11 +1,12 @@
 """What an environment needs of the system: everything that goes into Depends, Recommends and Suggests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from venvpkg.control import Dependencies, format_relations, relation_names
 from venvpkg.distributions import Distribution
+from venvpkg.elf import Elf
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import BUNDLE, Plan
 from venvpkg.process import Runner
@@ -26,7 +27,7 @@ from venvpkg.shlibs import (
     seal_libraries,
 )
 from venvpkg.smoke import Smoke
-from venvpkg.stdlib import find_imports, require_packaged, split_dependencies
+from venvpkg.stdlib import Import, find_imports, require_packaged, split_dependencies
 from venvpkg.system import System
 from venvpkg.tree import Tree
 
@@ -56,14 +57,42 @@ class Needs:
         return [f"{k}:{n}: {c}" for k, d in found.items() for n in levels for c in getattr(d, n)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What an environment's files tell of its needs, without anything of it running."""
+
+    elves: Mapping[PurePosixPath, Elf]
+    """Those of the interpreter's machine."""
+    imports: tuple[Import, ...]
+    """Of parts of the standard library that Debian has in packages of their own."""
+
+
+def survey(plan: Plan, tree: Tree) -> Survey:
+    """Read the files of an environment."""
+    machine = host_machine(plan.interpreter.path)
+    elves = {
+        path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
+    }
+    # The standard library's own imports of its parts are guarded, and some are for other systems.
+    imports = tuple(found for found in find_imports(tree) if found.path.parts[0] != BUNDLE)
+    return Survey(elves=elves, imports=imports)
+
+
 def compute(
-    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, scan: Scan
+    plan: Plan,
+    tree: Tree,
+    found: Survey,
+    distributions: Sequence[Distribution],
+    smoke: Smoke,
+    project: str,
+    scan: Scan,
 ) -> Needs:
     """Return what the environment needs.
 
     Args:
         plan: where it is built, and for what.
         tree: the environment as it will ship.
+        found: what its files tell.
         distributions: those that it has.
         smoke: what came of running it.
         project: normalized name of the project's distribution, or empty.
@@ -74,17 +103,13 @@ def compute(
             ``split-module-gone``.
     """
     notes: list[str] = []
-    run = scan.run
-    machine = host_machine(plan.interpreter.path)
-    elves = {
-        path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
-    }
+    run, elves = scan.run, found.elves
     used = [*smoke.mapped, *smoke.modules.values()]
     inside = [p for p in used if PurePosixPath(p).is_relative_to(plan.prefix)]
     outside = [p for p in used if p not in inside]
     system = System.read(run, outside)
     links = link_objects(elves, plan.prefix, system, inside)
-    split = _split(plan, tree, distributions, smoke, project, run)
+    split = _split(plan, found.imports, distributions, smoke, project, run)
     wanted = {package for clause in relation_names(", ".join(split.depends)) for package in clause}
     unused = {path for path in elves if OPTIONAL.get(optional_module(path), "") not in {"", *wanted}}
     # What the project needs changes with it, and must not change the package under it.
@@ -152,7 +177,12 @@ def _accepts(plan: Plan, link: Missing) -> bool:
 
 
 def _split(
-    plan: Plan, tree: Tree, distributions: Sequence[Distribution], smoke: Smoke, project: str, run: Runner
+    plan: Plan,
+    imports: Sequence[Import],
+    distributions: Sequence[Distribution],
+    smoke: Smoke,
+    project: str,
+    run: Runner,
 ) -> Dependencies:
     loaded = frozenset(
         PurePosixPath(p).relative_to(plan.prefix)
@@ -161,8 +191,6 @@ def _split(
     )
     own = frozenset(path for d in distributions if d.name == project for path in d.files)
     minor = plan.interpreter.minor
-    # The standard library's own imports of its parts are guarded, and some are for other systems.
-    imports = [found for found in find_imports(tree) if found.path.parts[0] != BUNDLE]
     dependencies, gone = split_dependencies(imports, own, loaded, distributions, minor)
     if gone:
         raise VenvpkgError(

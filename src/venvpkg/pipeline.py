@@ -3,9 +3,10 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bundle import COMMON, unstripped
@@ -15,7 +16,7 @@ from venvpkg.configuration import make_specs, read_configuration, read_options, 
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
 from venvpkg.debhelper import Answer, Call, State, changed_since_build, refuse_cross_build, write_relations
-from venvpkg.depends import Needs, compute
+from venvpkg.depends import Needs, compute, survey
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
@@ -56,7 +57,7 @@ from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
-from venvpkg.tree import Tree
+from venvpkg.tree import Tree, fingerprint, walk_folder
 from venvpkg.verify import GATE, verify
 from venvpkg.weight import describe_symbols, link_duplicates
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
@@ -149,21 +150,26 @@ def settle(call: Call, world: World) -> Answer:
         distributions = read_distributions(tree)
         with step(f"{plan.prefix}: imported") as details:
             trial = plan_trial(plan, distributions, state.project, world.run, world.environ)
-            smoke = run_smoke(trial, world.run, world.environ)
+            # While modules are imported, their files are read on another core.
+            with ThreadPoolExecutor(1) as pool:
+                running = pool.submit(run_smoke, trial, world.run, world.environ)
+                before, found = fingerprint(tree), survey(plan, tree)
+                smoke = running.result()
             details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
         (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
         for text in smoke.unused:
             note(f"not needed without an extra: {text}")
         require_passed(smoke, plan.spec.accept, world.run)
-        # A module may write into the environment when it is imported.
-        del tree, distributions
-        tree = Tree.from_dir(plan.stage)
-        distributions = read_distributions(tree)
+        if fingerprint(walk_folder(plan.stage, PurePosixPath())) != before:
+            # A module wrote into the environment when it was imported.
+            del tree, distributions, found
+            tree = Tree.from_dir(plan.stage)
+            distributions, found = read_distributions(tree), survey(plan, tree)
         with step(f"{plan.prefix}: depends") as details:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
-            needs = compute(plan, tree, distributions, smoke, state.project, scan)
+            needs = compute(plan, tree, found, distributions, smoke, state.project, scan)
             details += needs.describe()
-        for text in filter(None, [describe_symbols(tree, distributions)]):
+        for text in filter(None, [describe_symbols(tree.only(found.elves), distributions)]):
             note(text)
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.env_package], needs)]:
             note(text)

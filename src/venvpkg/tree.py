@@ -111,7 +111,7 @@ class Tree:
         ``at`` is put before every path, so that a prefix alone can be seen as part of a package.
         """
         start = at or PurePosixPath()
-        return cls({e.path: e for e in _walk(top, start)} if top.is_dir() else {})
+        return cls({e.path: e for e in walk_folder(top, start)} if top.is_dir() else {})
 
     @classmethod
     def from_files(
@@ -237,7 +237,17 @@ class _Opener:
         return io.FileIO(f"{self.folder}/{self.name}")
 
 
-def _walk(top: Path, start: PurePosixPath) -> Iterator[Entry]:
+def fingerprint(entries: Iterable[Entry]) -> bytes:
+    """Return a hash of names, modes and stamps: another one where anything came, went or was changed."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        line = f"{entry.path}\0{entry.kind} {entry.mode} {entry.stamp}\0"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.digest()
+
+
+def walk_folder(top: Path, start: PurePosixPath) -> Iterator[Entry]:
+    """Yield what is below a folder, each entry of a folder in the order of names, as :class:`Tree` has it."""
     # Without recursion: archives hold folders that lie deeper than Python's calls go.
     waiting = [_scan(str(top), start)]
     while waiting:

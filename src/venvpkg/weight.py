@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from venvpkg.distributions import Distribution
-from venvpkg.elf import MAGIC, symbol_bytes
+from venvpkg.elf import symbol_bytes
 from venvpkg.tree import Tree
 
 # A smaller one saves nothing: that is what a file system gives to any file.
@@ -27,11 +27,15 @@ def describe_symbols(tree: Tree, distributions: Iterable[Distribution]) -> str:
     """Say how much of wheels' ELF files strip(1) would take out, or nothing where it is little.
 
     What was compiled in this build has been through dh_strip.
+
+    Args:
+        tree: the environment's ELF files.
+        distributions: those that it has.
     """
     brought = {path: d.name for d in distributions if not d.built_here for path in d.files}
     sizes: dict[str, int] = {}
     for entry in tree.files():
-        if entry.path in brought and entry.head(4) == MAGIC:
+        if entry.path in brought:
             with entry.opener() as stream:
                 name = brought[entry.path]
                 sizes[name] = sizes.get(name, 0) + symbol_bytes(stream)
