@@ -54,7 +54,7 @@ class Cache:
         data = stored[DIGEST:]
         if hashlib.sha256(data).digest() != stored[:DIGEST]:
             # The machine lost its power while that was written.
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
         return data
 
@@ -85,8 +85,7 @@ class Cache:
         for used, size, path in entries:
             unfinished = path.name.startswith(UNFINISHED) and time.time() - used > USED_AGAIN
             if unfinished or total - removed > limit:
-                # Another build may have been faster.
-                path.unlink(missing_ok=True)
+                _remove(path)
                 removed += size
         return removed
 
@@ -116,6 +115,12 @@ class Cache:
                 with suppress(FileNotFoundError):
                     status = path.stat()
                     yield status.st_mtime, status.st_size, path
+
+
+def _remove(path: Path) -> None:
+    # Another build may have been faster; and what can't be removed is no reason to fail.
+    with suppress(OSError):
+        path.unlink()
 
 
 def make_key(*parts: object) -> str:

@@ -169,8 +169,8 @@ def settle(call: Call, world: World) -> Answer:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
             needs = compute(plan, tree, found, distributions, smoke, state.project, scan)
             details += needs.describe()
-        for text in filter(None, [describe_symbols(tree.only(found.elves), distributions)]):
-            note(text)
+        if heavy := describe_symbols(tree.only(found.elves), distributions):
+            note(heavy)
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.env_package], needs)]:
             note(text)
         apply(reconcile_records(tree), plan.stage)
@@ -208,8 +208,8 @@ def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
         outcome = prove(plan, pruning, world.run, world.environ, world.cache)
         again = [path for path in outcome.kept if path not in pruning.kept]
         if again:
-            part = Tree.from_dir(plan.stage).only(again)
-            compile_tree(plan, part, world.run, world.environ, world.cache)
+            back = Tree.from_dir(plan.stage).only(again)
+            compile_tree(plan, back, world.run, world.environ, world.cache)
         details.append(f"{len(again)} files brought back" if again else "all modules imported as before")
     for text in explain(outcome):
         note(text)
