@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 
-from venvpkg.cache import Cache, make_key
+from venvpkg.cache import make_key
+from venvpkg.digests import Digests, Memory
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 from venvpkg.process import Runner, python_environment
@@ -14,7 +15,7 @@ from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Entry, Tree
 
 
-def compile_tree(plan: Plan, tree: Tree, run: Runner, environ: Mapping[str, str], cache: Cache) -> int:
+def compile_tree(plan: Plan, tree: Tree, run: Runner, environ: Mapping[str, str], memory: Memory) -> int:
     """Compile every module of the stage with the target interpreter, and drop stale .pyc files.
 
     The files are hash-based and unchecked (PEP 552), and name the final prefix. A folder's modules are
@@ -32,8 +33,8 @@ def compile_tree(plan: Plan, tree: Tree, run: Runner, environ: Mapping[str, str]
         if entry.path.suffix == ".py":
             folders.setdefault(entry.path.parent, []).append(entry)
     with as_file(files("venvpkg") / "inside" / "compile.py") as program:
-        keys = _make_keys(plan, folders, program) if cache.folder else {}
-        kept = {folder: data for folder, key in keys.items() if (data := cache.get("bytecode", key))}
+        keys = _make_keys(plan, folders, program, memory.digests) if memory.cache.folder else {}
+        kept = {folder: data for folder, key in keys.items() if (data := memory.cache.get("bytecode", key))}
         count = sum(_unpack(plan.stage / folder, data) for folder, data in kept.items())
         sources = [
             entry.path for folder, entries in folders.items() if folder not in kept for entry in entries
@@ -41,21 +42,22 @@ def compile_tree(plan: Plan, tree: Tree, run: Runner, environ: Mapping[str, str]
         count += _compile(plan, sources, program, run, environ) if sources else 0
     for folder in keys.keys() - kept.keys():
         names = [compiled_name(entry.path.name, plan) for entry in folders[folder]]
-        cache.put("bytecode", keys[folder], _pack(plan.stage / folder, names))
+        memory.cache.put("bytecode", keys[folder], _pack(plan.stage / folder, names))
     return count
 
 
 def _make_keys(
-    plan: Plan, folders: Mapping[PurePosixPath, Sequence[Entry]], program: Path
+    plan: Plan, folders: Mapping[PurePosixPath, Sequence[Entry]], program: Path, digests: Digests
 ) -> dict[PurePosixPath, str]:
     """Return each folder's key: all that decides which bytes are written."""
     compiler = [plan.interpreter.version, plan.interpreter.cache_tag]
     compiler += [hashlib.sha256(path.read_bytes()).hexdigest() for path in (plan.interpreter.path, program)]
+    digests.learn(entry for entries in folders.values() for entry in entries)
     return {
         folder: make_key(
             compiler,
             str(plan.prefix / folder),
-            [[entry.path.name, hashlib.sha256(entry.load()).hexdigest()] for entry in entries],
+            [[entry.path.name, digests.of(entry).hex()] for entry in entries],
         )
         for folder, entries in folders.items()
     }

@@ -19,7 +19,7 @@ DIGEST = 32
 # Reading an entry says that it is of use, but not more often than this, in seconds.
 USED_AGAIN = 3600
 UNFINISHED = ".new-"
-KINDS = ("bytecode", "imports", "shlibs")
+KINDS = ("bytecode", "contents", "imports", "shlibs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from venvpkg.control import Package
 from venvpkg.depends import Needs
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import Clash
+from venvpkg.interpreter import Interpreter
 from venvpkg.maintscripts import Snippet
 from venvpkg.plan import STATE, Plan
 from venvpkg.stage import Populated
@@ -81,8 +82,8 @@ class State:
 
     values: Mapping[str, Any]
     """The configuration, key by key; those of :data:`INDEX_KEYS` are as the files have them."""
-    interpreter: str
-    """The interpreter's path."""
+    interpreter: Interpreter
+    """dpkg takes a while to say whose it is."""
     project: str
     """Normalized name of the project's distribution, or empty."""
     installer: str
@@ -100,7 +101,7 @@ class State:
         """Collect what the later steps have to know."""
         return cls(
             values=plan.spec.values,
-            interpreter=str(plan.interpreter.path),
+            interpreter=plan.interpreter,
             project=populated.project,
             installer=populated.installer,
             scratch=populated.scratch,
@@ -112,7 +113,7 @@ class State:
         """Write the state, what the fronts that hide read, and which files the environment has now."""
         plan.state.mkdir(parents=True, exist_ok=True)
         kept = {name: value for name, value in self.values.items() if name not in INDEX_KEYS}
-        text = json.dumps({**asdict(self), "values": kept}, indent=1)
+        text = json.dumps({**asdict(self), "values": kept}, indent=1, default=str)
         (plan.state / "state.json").write_text(text, encoding="utf-8")
         hidden = {"prefix": str(plan.inside), "built": list(self.built)}
         (plan.state / "hide.json").write_text(json.dumps(hidden), encoding="utf-8")
@@ -139,6 +140,7 @@ class State:
             **{
                 **values,
                 "values": {**again, **values["values"]},
+                "interpreter": Interpreter.from_json(values["interpreter"]),
                 "built": tuple(values["built"]),
                 "clashes": clashes,
             }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from venvpkg.contents import Contents
 from venvpkg.control import Dependencies, format_relations, relation_names
 from venvpkg.distributions import Distribution
 from venvpkg.elf import Elf
@@ -22,12 +23,11 @@ from venvpkg.shlibs import (
     link_objects,
     optional_module,
     owners_beyond,
-    read_elves,
     resolve,
     seal_libraries,
 )
 from venvpkg.smoke import Smoke
-from venvpkg.stdlib import Import, find_imports, require_packaged, split_dependencies
+from venvpkg.stdlib import Import, require_packaged, split_dependencies
 from venvpkg.system import System
 from venvpkg.tree import Tree
 
@@ -63,19 +63,28 @@ class Survey:
 
     elves: Mapping[PurePosixPath, Elf]
     """Those of the interpreter's machine."""
+    symbols: Mapping[PurePosixPath, int]
+    """Bytes of debug information and symbols in each of these."""
     imports: tuple[Import, ...]
     """Of parts of the standard library that Debian has in packages of their own."""
 
 
-def survey(plan: Plan, tree: Tree) -> Survey:
-    """Read the files of an environment."""
+def survey(plan: Plan, contents: Mapping[PurePosixPath, Contents]) -> Survey:
+    """Take what the files of an environment tell, by path relative to the prefix."""
     machine = host_machine(plan.interpreter.path)
     elves = {
-        path: elf for path, elf in read_elves(tree).items() if machine in (None, (elf.machine, elf.bits))
+        path: found.elf
+        for path, found in contents.items()
+        if found.elf and machine in (None, (found.elf.machine, found.elf.bits))
     }
-    # The standard library's own imports of its parts are guarded, and some are for other systems.
-    imports = tuple(found for found in find_imports(tree) if found.path.parts[0] != BUNDLE)
-    return Survey(elves=elves, imports=imports)
+    imports = tuple(
+        Import(path=path, module=module, certain=certain)
+        for path, found in contents.items()
+        # The standard library's own imports of its parts are guarded, and some are for other systems.
+        if path.parts[0] != BUNDLE
+        for module, certain in found.imports
+    )
+    return Survey(elves=elves, symbols={path: contents[path].symbols for path in elves}, imports=imports)
 
 
 def compute(
@@ -120,8 +129,8 @@ def compute(
     missing = [link for link in missing if link.object not in unused]
     if missing:
         raise explain_missing(missing, plan.prefix, run)
-    if scan.cache.folder:
-        scan = replace(scan, seal=seal_libraries(plan, tree, elves, system))
+    if scan.memory.cache.folder:
+        scan = replace(scan, seal=seal_libraries(plan, tree, elves, system, scan.memory.digests))
     below, above = ([k for k in links if (k.object in own) is is_own] for is_own in (False, True))
     libraries = resolve(plan, elves, below, distributions, scan, unused)
     more = resolve(plan, elves, above, distributions, scan, unused) if above else Dependencies()

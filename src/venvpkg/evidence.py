@@ -4,31 +4,26 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Literal, Self
+from typing import Self
 
 from debian.deb822 import Deb822
 
-from venvpkg.credentials import find_known, find_secrets
+from venvpkg.contents import NOTHING, Search, read_contents, read_environment
+from venvpkg.digests import Memory
 from venvpkg.distributions import Distribution, locate, read_distributions, read_record, text_of
-from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
-from venvpkg.relocate import GOES_ON, HASHES, record_hash, write_hash
+from venvpkg.elf import Elf
+from venvpkg.relocate import HASHES, record_hash, write_hash
 from venvpkg.shlibs import Link, link_objects
 from venvpkg.smoke import Smoke
-from venvpkg.stdlib import Import, read_imports
+from venvpkg.stdlib import Import
 from venvpkg.system import System
 from venvpkg.tree import WINDOW, Entry, Tree
 
 PROGRAM_FOLDERS = ("bin", "sbin", "libexec", "games")
 HEAD = 4096
-SETUPTOOLS = re.compile(
-    rb"import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os\.environ\.get\(var, '\w+'\) == '\w+'; "
-    rb"enabled and __import__\('_distutils_hack'\)(\.add_shim\(\))?;? ?"
-)
 MODULE_PATH = re.compile(rb"(/[^\0\n\"']{1,400}?)/lib/python3\.\d+/site-packages/")
 
 
@@ -37,7 +32,8 @@ class Mention:
     """A file that names a folder of the build machine."""
 
     path: PurePosixPath
-    kind: Literal["text", "bytecode", "elf"]
+    kind: str
+    """``text``, ``bytecode`` or ``elf``."""
     excerpt: str
     """The path that stands there, its beginning at least."""
 
@@ -132,25 +128,25 @@ class Evidence:
 def gather(
     tree: Tree,
     inside: PurePosixPath,
-    build_paths: tuple[bytes, ...],
+    search: Search,
     ask: Callable[[Iterable[str]], System],
     control: Mapping[str, str] | None = None,
     *,
     clashes: Iterable[Clash] = (),
-    secrets: Iterable[bytes] = (),
     shipped: Mapping[PurePosixPath, str] | None = None,
+    memory: Memory | None = None,
 ) -> Evidence:
     """Collect the evidence about one environment of a package.
 
     Args:
         tree: the package, with DEBIAN/control.
         inside: the environment's prefix without the leading slash.
-        build_paths: folders of the build machine.
+        search: what no file may hold.
         ask: returns the system, with the owners of the paths that it is given.
         control: the package's fields, where the tree has no DEBIAN/control.
         clashes: those that RECORD tells no more.
-        secrets: of this machine, which no file may hold.
         shipped: what dpkg says that the package shipped, with MD5 hashes as RECORD writes them.
+        memory: what is known of the files already; only of a tree that is on the disk.
     """
     if control is None:
         text = text_of(tree, PurePosixPath("DEBIAN/control"))
@@ -158,6 +154,8 @@ def gather(
     environment = tree.below(inside)
     distributions = read_distributions(environment)
     found_clashes = find_clashes(environment, distributions)
+    project = find_project(tree, inside, distributions)
+    told = read_environment(environment, distributions, project, search, memory) if memory else None
     # As large as the tree itself.
     del environment
     wanted = recorded_algorithms(tree, inside, distributions)
@@ -166,51 +164,40 @@ def gather(
     twins = [(e.path, PurePosixPath(e.target)) for e in tree.files() if e.target]
     for path, original in twins:
         _want(wanted, original, *wanted.get(path, ()))
-    project = find_project(tree, inside, distributions)
     # A distribution's files are other people's; the project's are not, nor what no distribution has.
     others = {tree.own(inside / path) for d in distributions if d.name != project for path in d.files}
-    known = tuple(secrets)
-    patterns = [(raw, re.compile(re.escape(raw) + GOES_ON)) for raw in build_paths if raw]
-    mentions, heads, digests, elves = [], {}, {}, {}
+    mentions: list[Mention] = []
+    heads, digests = dict[PurePosixPath, bytes](), dict[PurePosixPath, str]()
+    elves: dict[PurePosixPath, Elf] = {}
     imports: list[Import] = []
     leaks: list[Secret] = []
     startup: dict[PurePosixPath, str] = {}
     for entry in tree.walk():
-        if entry.kind != "file" or entry.target or entry.path.parts[0] == "DEBIAN":
+        if entry.kind != "file" or entry.target:
             continue
-        if entry.size > WINDOW:
-            leaks += _leaks_of_large(entry, own=entry.path not in others, known=known)
-            mentions += _mentions_of_large(entry, patterns)
-            # A tree that is read from a stream has its other files' bytes once.
-            data = entry.head(HEAD)
+        path = entry.path
+        within = path.parts[: len(inside.parts)] == inside.parts
+        place = path.relative_to(inside) if within else path
+        # A tree that is read from a stream has the bytes of most files once.
+        data = None if entry.size > WINDOW or (told is not None and within) else entry.load()
+        if told is not None and within:
+            found = told.get(place, NOTHING)
         else:
-            data = entry.load()
-            leaks += _leaks(entry.path, data, own=entry.path not in others, known=known)
-            if any(raw in data and pattern.search(data) for raw, pattern in patterns):
-                mentions.append(_mention(entry.path, data, build_paths))
-        within = entry.path.parts[: len(inside.parts)] == inside.parts
+            found = read_contents(entry, place, data, search, own=path not in others)
+        leaks += [Secret(path=path, what=what) for what in found.secrets]
+        if path.parts[0] == "DEBIAN":
+            continue
+        if found.mention:
+            kind, excerpt = found.mention
+            mentions.append(Mention(path=path, kind=kind, excerpt=excerpt))
         if within:
-            if entry.path.suffix == ".py":
-                imports += [
-                    replace(found, path=entry.path.relative_to(inside))
-                    for found in read_imports(entry.path, data)
-                ]
-            elif entry.path.suffix == ".pth" and entry.path.parent.name.endswith("-packages"):
-                lines = startup_lines(data)
-                startup |= {entry.path: "; ".join(lines)} if lines else {}
+            imports += [Import(path=place, module=m, certain=certain) for m, certain in found.imports]
+            startup |= {path: "; ".join(found.startup)} if found.startup else {}
+            elves |= {place: found.elf} if found.elf else {}
         if is_program(entry):
-            heads[entry.path] = data[:HEAD]
-        if entry.path in wanted:
-            digests[entry.path] = " ".join(
-                write_hash(name, entry.digest(name)) if entry.size > WINDOW else record_hash(data, name)
-                for name in wanted[entry.path]
-            )
-        if within and data[:4] == MAGIC:
-            with suppress(NotElfError), entry.opener() if entry.size > WINDOW else BytesIO(data) as stream:
-                elves[entry.path.relative_to(inside)] = read_elf(stream)
-    for entry in tree.files():
-        if entry.path.parts[0] == "DEBIAN":
-            leaks += _leaks(entry.path, entry.load(), own=True, known=known)
+            heads[path] = entry.head(HEAD) if data is None else data[:HEAD]
+        if path in wanted:
+            digests[path] = " ".join(_hash(entry, data, name, memory) for name in wanted[path])
     digests |= {path: digests.get(original, "") for path, original in twins}
     elves = dict(sorted(elves.items()))
     targets = [PurePosixPath("/", tree.resolve(e.path)) for e in tree if e.kind == "symlink"]
@@ -236,28 +223,13 @@ def gather(
     )
 
 
-def _leaks(path: PurePosixPath, data: bytes, *, own: bool, known: Iterable[bytes]) -> list[Secret]:
-    return [Secret(path=path, what=what) for what in find_secrets(path, data, own=own, known=known)]
-
-
-def _leaks_of_large(entry: Entry, *, own: bool, known: tuple[bytes, ...]) -> list[Secret]:
-    binary = b"\0" in entry.head(1024)
-    found: dict[Secret, None] = {}
-    for number, data in enumerate(entry.windows()):
-        if binary and number:
-            found |= {Secret(path=entry.path, what=what): None for what in find_known(data, known)}
-        else:
-            found |= dict.fromkeys(_leaks(entry.path, data, own=own, known=known))
-    return list(found)
-
-
-def _mentions_of_large(entry: Entry, patterns: Iterable[tuple[bytes, re.Pattern[bytes]]]) -> list[Mention]:
-    elf, wanted = entry.head(4) == MAGIC, tuple(patterns)
-    for data in entry.windows():
-        if any(raw in data and pattern.search(data) for raw, pattern in wanted):
-            mention = _mention(entry.path, data, [raw for raw, _ in wanted])
-            return [replace(mention, kind="elf" if elf else mention.kind)]
-    return []
+def _hash(entry: Entry, data: bytes | None, algorithm: str, memory: Memory | None) -> str:
+    """Return a file's hash as RECORD writes it."""
+    if data is not None:
+        return record_hash(data, algorithm)
+    if memory and algorithm == "sha256":
+        return write_hash(algorithm, memory.digests.of(entry))
+    return write_hash(algorithm, entry.digest(algorithm))
 
 
 def find_project(tree: Tree, inside: PurePosixPath, distributions: Iterable[Distribution]) -> str:
@@ -312,15 +284,6 @@ def find_clashes(tree: Tree, distributions: Iterable[Distribution]) -> tuple[Cla
         for path, owners in sorted(hashes.items())
         if len(set(owners.values())) > 1
     )
-
-
-def startup_lines(data: bytes) -> list[str]:
-    """Return the lines of a .pth file that Python runs when it starts, but for those of setuptools.
-
-    Its one line puts its own distutils in place of the standard library's, and is in most environments.
-    """
-    lines = [line for line in data.splitlines() if line.startswith((b"import ", b"import\t"))]
-    return [line.decode("utf-8", "replace") for line in lines if not SETUPTOOLS.fullmatch(line.strip())]
 
 
 def recorded_algorithms(
@@ -417,14 +380,3 @@ def find_build_paths(tree: Tree, inside: PurePosixPath) -> tuple[bytes, ...]:
             found[folder[max(folder.find("/"), 0) :].encode()] = None
     elsewhere = (p for p in found if p not in (own, b"/usr", b"/usr/local") and not p.startswith(own + b"/"))
     return tuple(p for p in elsewhere if p.startswith(b"/"))
-
-
-def _mention(path: PurePosixPath, data: bytes, build_paths: Iterable[bytes]) -> Mention:
-    start = min(at for at in (data.find(raw) for raw in build_paths) if at >= 0)
-    found = re.match(rb"[^\s\0\"'<>]{1,120}", data[start:])
-    kind: Literal["text", "bytecode", "elf"] = "bytecode" if path.suffix == ".pyc" else "text"
-    return Mention(
-        path=path,
-        kind="elf" if data[:4] == MAGIC else kind,
-        excerpt=found[0].decode("utf-8", "replace") if found else "",
-    )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from venvpkg.control import read_upstream_version
-from venvpkg.distributions import read_distributions
+from venvpkg.distributions import find_folders, read_headers
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 from venvpkg.tree import Tree
@@ -134,13 +135,13 @@ def version_fallback(plan: Plan, environ: Mapping[str, str], exported: Path) -> 
 
 def find_project(tree: Tree, exported: Path) -> str:
     """Return the name of the distribution that was installed from the exported folder."""
-    for distribution in read_distributions(tree):
-        entry = tree.get(distribution.folder / "direct_url.json")
+    for folder in find_folders(tree):
+        entry = tree.get(folder / "direct_url.json")
         try:
             about = json.loads(entry.load()) if entry and entry.kind == "file" else {}
         except (ValueError, RecursionError):
             continue
         url = about.get("url", "") if isinstance(about, dict) else ""
         if unquote(str(url)).rstrip("/").endswith(str(exported)):
-            return distribution.name
+            return canonicalize_name(read_headers(tree, folder / "METADATA").get("Name") or "")
     return ""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from venvpkg.cleanroot import PATH, CleanRoot, open_root
+from venvpkg.contents import Search
 from venvpkg.deb import read_deb
 from venvpkg.distributions import server_markers, text_of
 from venvpkg.errors import VenvpkgError
@@ -173,7 +174,7 @@ def collect(
         gather(
             subject.tree,
             inside,
-            find_build_paths(subject.tree, inside),
+            Search(build_paths=find_build_paths(subject.tree, inside)),
             partial(System.read, run),
             subject.control,
             shipped=shipped,

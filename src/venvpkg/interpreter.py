@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from packaging.version import Version
 
@@ -47,6 +48,18 @@ class Interpreter:
     """The Debian package to depend on, ``python3.11``; empty for one that is bundled."""
     origin: Path
     """The prefix that it was installed in, ``sys.base_prefix``."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, str]) -> Self:
+        """Make it of its fields, with paths as text."""
+        return cls(
+            path=Path(told["path"]),
+            version=told["version"],
+            cache_tag=told["cache_tag"],
+            stdlib=Path(told["stdlib"]),
+            package=told["package"],
+            origin=Path(told["origin"]),
+        )
 
     @property
     def minor(self) -> str:

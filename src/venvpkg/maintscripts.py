@@ -1,5 +1,6 @@
 """Renders the templates of debian-templates/."""
 
+import os
 import shlex
 from dataclasses import dataclass
 from functools import cache
@@ -89,7 +90,8 @@ def find_links(stage: Path) -> list[tuple[str, str]]:
 
     A line of a shell script holds each, so the few that have a tab or a line's end in them are left out.
     """
-    found = [(str(p.relative_to(stage)), str(p.readlink())) for p in stage.rglob("*") if p.is_symlink()]
+    everything = (Path(top, name) for top, folders, names in os.walk(stage) for name in (*folders, *names))
+    found = [(str(p.relative_to(stage)), str(p.readlink())) for p in everything if p.is_symlink()]
     return sorted(pair for pair in found if not set("\t\n") & set("".join(pair)))
 
 

@@ -13,16 +13,17 @@ from venvpkg.bundle import COMMON, unstripped
 from venvpkg.bytecode import compile_tree
 from venvpkg.cache import Cache
 from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
+from venvpkg.contents import Search, read_environment
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
 from venvpkg.debhelper import Answer, Call, State, changed_since_build, refuse_cross_build, write_relations
-from venvpkg.depends import Needs, compute, survey
-from venvpkg.distributions import read_distributions
+from venvpkg.depends import Needs, Survey, compute, survey
+from venvpkg.digests import Digests, Memory
+from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.evidence import find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.indexes import require_no_credentials
 from venvpkg.installers import find_installer, warn_of_mixed_indexes
-from venvpkg.interpreter import Interpreter, find_interpreter
 from venvpkg.layers import (
     RECORD,
     Published,
@@ -61,6 +62,9 @@ from venvpkg.tree import Tree, fingerprint, walk_folder
 from venvpkg.verify import GATE, verify
 from venvpkg.weight import describe_symbols, link_duplicates
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
+
+# The hashes of the files, from one step to the next.
+DIGESTS = "digests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,51 +134,18 @@ def settle(call: Call, world: World) -> Answer:
     answer = Answer()
     packages = {p.name: p for p in read_control(world.source / "debian" / "control").packages}
     for plan, state in staged(call, world):
-        join(plan)
-        tree = bring_back(plan)
-        late = relocate(changed_since_build(plan, tree), plan.made, plan.move, hermetic=plan.spec.hermetic)
-        if apply(late, plan.stage):
-            tree = Tree.from_dir(plan.stage)
-        pruning = leave_out_presets(plan, tree, state.project)
-        # Two trees at once would take more memory than anything else here.
-        if pruning:
-            del tree
-            tree = Tree.from_dir(plan.stage)
-        with step(f"{plan.prefix}: compiled") as details:
-            details.append(f"{compile_tree(plan, tree, world.run, world.environ, world.cache)} modules")
-        del tree
-        if pruning:
-            prove_presets(plan, pruning, world)
-        normalise_modes(plan.stage)
-        tree = Tree.from_dir(plan.stage)
-        distributions = read_distributions(tree)
-        with step(f"{plan.prefix}: imported") as details:
-            trial = plan_trial(plan, distributions, state.project, world.run, world.environ)
-            # While modules are imported, their files are read on another core.
-            with ThreadPoolExecutor(1) as pool:
-                running = pool.submit(run_smoke, trial, world.run, world.environ)
-                before, found = fingerprint(tree), survey(plan, tree)
-                smoke = running.result()
-            details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
-        (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
-        for text in smoke.unused:
-            note(f"not needed without an extra: {text}")
-        require_passed(smoke, plan.spec.accept, world.run)
-        if fingerprint(walk_folder(plan.stage, PurePosixPath())) != before:
-            # A module wrote into the environment when it was imported.
-            del tree, distributions, found
-            tree = Tree.from_dir(plan.stage)
-            distributions, found = read_distributions(tree), survey(plan, tree)
+        memory = Memory(cache=world.cache)
+        prepare(plan, state, memory, world)
+        tree, distributions, found, smoke = try_out(plan, state, memory, world)
         with step(f"{plan.prefix}: depends") as details:
-            scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), cache=world.cache)
+            scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), memory=memory)
             needs = compute(plan, tree, found, distributions, smoke, state.project, scan)
             details += needs.describe()
-        if heavy := describe_symbols(tree.only(found.elves), distributions):
+        if heavy := describe_symbols(found.symbols, distributions):
             note(heavy)
         for text in [*needs.notes, *write_relations(answer, packages[plan.spec.env_package], needs)]:
             note(text)
-        apply(reconcile_records(tree), plan.stage)
-        link_duplicates(tree, plan.stage)
+        link_duplicates(tree, plan.stage, memory.digests)
         subject = read_subject(packages[plan.spec.package], world)
         layer = ""
         if needs.above:
@@ -188,8 +159,64 @@ def settle(call: Call, world: World) -> Answer:
         explain_to_lintian(plan, plan.package_root, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename, layer=layer)
         write_bill(subject, plan.package_root, inventory(plan, state, needs, tree))
+        memory.digests.save(plan.state / DIGESTS)
     world.cache.trim()
     return answer
+
+
+def prepare(plan: Plan, state: State, memory: Memory, world: World) -> None:
+    """Bring an environment back, and make of it and of what others put there what will ship."""
+    join(plan)
+    tree = bring_back(plan)
+    late = relocate(changed_since_build(plan, tree), plan.made, plan.move, hermetic=plan.spec.hermetic)
+    if apply(late, plan.stage):
+        tree = Tree.from_dir(plan.stage)
+    pruning = leave_out_presets(plan, tree, state.project)
+    # Two trees at once would take more memory than anything else here.
+    if pruning:
+        del tree
+        tree = Tree.from_dir(plan.stage)
+    with step(f"{plan.prefix}: compiled") as details:
+        details.append(f"{compile_tree(plan, tree, world.run, world.environ, memory)} modules")
+    del tree
+    if pruning:
+        prove_presets(plan, pruning, memory, world)
+    normalise_modes(plan.stage)
+
+
+def try_out(
+    plan: Plan, state: State, memory: Memory, world: World
+) -> tuple[Tree, tuple[Distribution, ...], Survey, Smoke]:
+    """Import an environment's modules and start its commands, and read its files meanwhile.
+
+    Returns its files, its distributions, what the files tell, and what came of the run.
+    """
+    search = make_search(plan, state, world)
+
+    def read(tree: Tree) -> tuple[Tree, tuple[Distribution, ...], Survey]:
+        if apply(reconcile_records(tree, memory.digests), plan.stage):
+            tree = Tree.from_dir(plan.stage)
+        distributions = read_distributions(tree)
+        contents = read_environment(tree, distributions, state.project, search, memory)
+        return tree, distributions, survey(plan, contents)
+
+    tree = Tree.from_dir(plan.stage)
+    with step(f"{plan.prefix}: imported") as details:
+        trial = plan_trial(plan, read_distributions(tree), state.project, world.run, world.environ)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(run_smoke, trial, world.run, world.environ)
+            tree, distributions, found = read(tree)
+            smoke = running.result()
+        details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
+    (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
+    for text in smoke.unused:
+        note(f"not needed without an extra: {text}")
+    require_passed(smoke, plan.spec.accept, world.run)
+    if fingerprint(walk_folder(plan.stage, PurePosixPath())) != fingerprint(tree):
+        # A module wrote into the environment when it was imported.
+        del tree, distributions, found
+        tree, distributions, found = read(Tree.from_dir(plan.stage))
+    return tree, distributions, found, smoke
 
 
 def leave_out_presets(plan: Plan, tree: Tree, project: str) -> Pruning | None:
@@ -202,14 +229,14 @@ def leave_out_presets(plan: Plan, tree: Tree, project: str) -> Pruning | None:
     return pruning
 
 
-def prove_presets(plan: Plan, pruning: Pruning, world: World) -> None:
+def prove_presets(plan: Plan, pruning: Pruning, memory: Memory, world: World) -> None:
     """Bring back what the proof by import finds to be needed, and forget the rest."""
     with step(f"{plan.prefix}: proven") as details:
-        outcome = prove(plan, pruning, world.run, world.environ, world.cache)
+        outcome = prove(plan, pruning, world.run, world.environ, memory)
         again = [path for path in outcome.kept if path not in pruning.kept]
         if again:
             back = Tree.from_dir(plan.stage).only(again)
-            compile_tree(plan, back, world.run, world.environ, world.cache)
+            compile_tree(plan, back, world.run, world.environ, memory)
         details.append(f"{len(again)} files brought back" if again else "all modules imported as before")
     for text in explain(outcome):
         note(text)
@@ -270,17 +297,15 @@ def gate(call: Call, world: World) -> dict[str, Report]:
         with step(f"{plan.prefix}: verified") as details:
             tree, control = finish(plan)
             ask = partial(System.read, world.run)
-            spec = plan.spec
-            texts = [spec.index_url, *spec.extra_index_url, *spec.find_links]
-            texts += [f.read_text("utf-8", "replace") for f in plan.requirements.files if f.is_file()]
+            memory = Memory(digests=Digests.load(plan.state / DIGESTS), cache=world.cache)
             evidence = gather(
                 tree,
                 plan.inside,
-                build_paths(plan, state),
+                make_search(plan, state, world),
                 ask,
                 control,
                 clashes=state.clashes,
-                secrets=known_secrets(world.environ, texts),
+                memory=memory,
             )
             smoke = Smoke.load(plan.state / "smoke.json")
             evidence = evidence.with_run(smoke, partial(read_owners, world.run))
@@ -288,7 +313,7 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             for path, line in evidence.startup.items():
                 note(f"{path} runs code whenever Python starts: {line[:80]}")
             details.append(f"{report.checked} files")
-        reports[spec.package] = report.without(spec.accept)
+        reports[plan.spec.package] = report.without(plan.spec.accept)
     return reports
 
 
@@ -316,19 +341,11 @@ def read_specs(call: Call, world: World) -> list[Spec]:
 def staged(call: Call, world: World) -> Iterator[tuple[Plan, State]]:
     """Yield the plan of every called package that dh_venvpkg made an environment for."""
     configuration = read_configuration(world.source)
-    # dpkg takes a while to say whose a Python is, and a source package may have fifty environments.
-    interpreters: dict[tuple[str, bool], Interpreter] = {}
     for package in call.packages:
         state = State.load(world.source, package)
         if state:
             spec = configuration.with_values(package, state.values)
-            bundled = spec.interpreter == "bundled"
-            key = (state.interpreter, bundled)
-            if key not in interpreters:
-                interpreters[key] = find_interpreter(
-                    state.interpreter, "", world.run, world.environ, bundled=bundled
-                )
-            yield make_plan(spec, interpreters[key], call.roots[package]), state
+            yield make_plan(spec, state.interpreter, call.roots[package]), state
 
 
 def inventory(plan: Plan, state: State, needs: Needs, tree: Tree) -> Environment:
@@ -352,12 +369,19 @@ def read_subject(package: Package, world: World) -> Subject:
     return Subject(name=package.name, version=version, architecture=architecture)
 
 
-def build_paths(plan: Plan, state: State) -> tuple[bytes, ...]:
-    """Return the folders of the build machine that nothing in the package may name."""
-    places = {str(plan.spec.source / "debian"), state.scratch}
+def make_search(plan: Plan, state: State, world: World) -> Search:
+    """Return what nothing in the package may hold: folders of the build machine, and its secrets."""
+    spec = plan.spec
+    places = {str(spec.source / "debian")}
     if plan.bundled and str(plan.interpreter.origin) not in COMMON:
         places.add(str(plan.interpreter.origin))
     # A source tree in /src or /build would find every word of that kind; its debian/ folder is enough.
-    if len(plan.spec.source.parts) > 2 and not plan.prefix.is_relative_to(plan.spec.source):
-        places.add(str(plan.spec.source))
-    return tuple(place.encode() for place in sorted(places) if place)
+    if len(spec.source.parts) > 2 and not plan.prefix.is_relative_to(spec.source):
+        places.add(str(spec.source))
+    texts = [spec.index_url, *spec.extra_index_url, *spec.find_links]
+    texts += [f.read_text("utf-8", "replace") for f in plan.requirements.files if f.is_file()]
+    return Search(
+        build_paths=tuple(place.encode() for place in sorted(places)),
+        passing=(state.scratch.encode(),),
+        secrets=known_secrets(world.environ, texts),
+    )

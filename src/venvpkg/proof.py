@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from venvpkg.cache import Cache, make_key
+from venvpkg.cache import make_key
+from venvpkg.digests import Digests, Memory
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import BUNDLE, Plan
 from venvpkg.process import Runner
@@ -47,7 +48,7 @@ class Proof:
     trial: Trial
     env: Mapping[str, str]
     place: Path
-    cache: Cache
+    memory: Memory
     seals: Mapping[str, str]
     """A hash of the modules of each package of the first level."""
     left: dict[PurePosixPath, str]
@@ -73,7 +74,7 @@ class Proof:
         failed: dict[str, str] = {}
         fresh: list[tuple[str, Sequence[str]]] = []
         for key, group in zip(keys, groups, strict=True):
-            known = json.loads(self.cache.get("imports", key) or b"{}")
+            known = json.loads(self.memory.cache.get("imports", key) or b"{}")
             if known and all(self.seals[name] == seal for name, seal in known["loaded"].items()):
                 failed |= known["failed"]
             else:
@@ -86,7 +87,7 @@ class Proof:
             failed |= failures
             if loaded and not any("wants" in line or "ended" in line for line in told):
                 value = {"failed": failures, "loaded": {name: self.seals[name] for name in loaded}}
-                self.cache.put("imports", key, json.dumps(value).encode())
+                self.memory.cache.put("imports", key, json.dumps(value).encode())
         wants = [line for line in lines if "wants" in line]
         return failed, [Want(name=w["wants"], module=w["module"], by=w["by"]) for w in wants]
 
@@ -151,7 +152,7 @@ class Proof:
         return reasons
 
 
-def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str], cache: Cache) -> Pruning:
+def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str], memory: Memory) -> Pruning:
     """Import every module that is there, and bring back what one of them asks for or fails without.
 
     A module that fails is tried again with everything in its place; what fails then too was broken before.
@@ -176,8 +177,8 @@ def prove(plan: Plan, pruning: Pruning, run: Runner, environ: Mapping[str, str],
             trial=trial,
             env=env,
             place=place,
-            cache=cache,
-            seals=seal(stage, Tree.from_dir(plan.pruned)),
+            memory=memory,
+            seals=seal(memory.digests, stage, Tree.from_dir(plan.pruned)),
             left=dict(pruning.left_out),
         )
         groups, before = importable(stage), frozenset(stage.entries)
@@ -229,12 +230,12 @@ def _restore_broken(proof: Proof, doubtful: Sequence[str]) -> None:
             broken = [name for name in broken if name in failed]
 
 
-def seal(*trees: Tree) -> dict[str, str]:
+def seal(digests: Digests, *trees: Tree) -> dict[str, str]:
     """Return a hash for each package of the first level: of its modules' bytes, and its files' sizes."""
     made: dict[str, Any] = {}
     for entry in (entry for tree in trees for entry in tree.files()):
         if name := top_of(entry.path):
-            content = entry.digest() if entry.path.suffix in (".py", ".so") else b""
+            content = digests.of(entry) if entry.path.suffix in (".py", ".so") else b""
             text = f"{entry.path} {entry.size} {content.hex()}\n"
             made.setdefault(name, hashlib.sha256()).update(text.encode(errors="surrogateescape"))
     return {name: digest.hexdigest() for name, digest in made.items()}

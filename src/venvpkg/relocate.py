@@ -8,12 +8,12 @@ import re
 import shlex
 import struct
 from collections.abc import Container, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from venvpkg.digests import Digests
 from venvpkg.distributions import Row, find_folders, format_record, locate, read_record
 from venvpkg.plan import Move
 from venvpkg.tree import WINDOW, Entry, Tree
@@ -303,7 +303,7 @@ def names_local_folder(data: bytes) -> bool:
     return str(about.get("url", "")).startswith("file:") and not editable
 
 
-def reconcile_records(tree: Tree) -> tuple[Edit, ...]:
+def reconcile_records(tree: Tree, digests: Digests) -> tuple[Edit, ...]:
     """Return the edits that make every RECORD true of the files that are there.
 
     A row whose file is gone is dropped; hash and size are taken from the file; rows without a hash
@@ -313,19 +313,20 @@ def reconcile_records(tree: Tree) -> tuple[Edit, ...]:
     edits = []
     places = (tree.get(folder / "RECORD") for folder in find_folders(tree))
     records = {entry.path: entry for entry in places if entry and entry.kind == "file"}
-    # hashlib lets go of the interpreter's lock, so two threads hash twice as much.
-    with ThreadPoolExecutor(2) as pool:
-        for record in records.values():
-            rows = read_record(record.load().decode("utf-8", "surrogateescape"))
-            fresh = pool.map(lambda row, at=record.path.parent: _fresh_row(tree, at, row, records), rows)
-            data = format_record([row for row in dict.fromkeys(fresh) if row])
-            if data != record.load():
-                edits.append(Edit(path=record.path, data=data))
+    for record in records.values():
+        rows = read_record(record.load().decode("utf-8", "surrogateescape"))
+        entries = [tree.get(locate(record.path.parent, row[0])) for row in rows]
+        digests.learn(e for e in entries if e and e.kind == "file")
+        fresh = [_fresh_row(row, e, records, digests) for row, e in zip(rows, entries, strict=True)]
+        data = format_record([row for row in dict.fromkeys(fresh) if row])
+        if data != record.load():
+            edits.append(Edit(path=record.path, data=data))
     return tuple(edits)
 
 
-def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row, records: Container[PurePosixPath]) -> Row | None:
-    entry = tree.get(locate(folder, row[0]))
+def _fresh_row(
+    row: Row, entry: Entry | None, records: Container[PurePosixPath], digests: Digests
+) -> Row | None:
     if entry is None or entry.kind not in ("file", "symlink"):
         return None
     if entry.path in records:
@@ -334,7 +335,8 @@ def _fresh_row(tree: Tree, folder: PurePosixPath, row: Row, records: Container[P
         return row
     algorithm = row[1].partition("=")[0]
     algorithm = algorithm if algorithm in HASHES else "sha256"
-    return (row[0], write_hash(algorithm, entry.digest(algorithm)), str(entry.size))
+    digest = digests.of(entry) if algorithm == "sha256" else entry.digest(algorithm)
+    return (row[0], write_hash(algorithm, digest), str(entry.size))
 
 
 def record_hash(data: bytes, algorithm: str = "sha256") -> str:

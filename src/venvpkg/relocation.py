@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from venvpkg.contents import Search
+from venvpkg.digests import Digests
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import find_build_paths, gather
 from venvpkg.plan import Move
@@ -109,7 +111,7 @@ def carry_out(
     try:
         shutil.copytree(relocation.source, unfinished, symlinks=True)
         count += apply(relocate(Tree.from_dir(unfinished), *relocation.moves), unfinished)
-        count += apply(reconcile_records(Tree.from_dir(unfinished)), unfinished)
+        count += apply(reconcile_records(Tree.from_dir(unfinished), Digests()), unfinished)
         require_proof(relocation, unfinished)
         if relocation.target.is_dir():
             relocation.target.rmdir()
@@ -128,7 +130,7 @@ def require_proof(relocation: Relocation, folder: Path) -> None:
     inside = relocation.final.relative_to("/")
     old = tuple(str(move.build).encode(errors="surrogateescape") for move in relocation.moves)
     tree = Tree.from_dir(folder, inside)
-    evidence = gather(tree, inside, old, lambda _: System(), {})
+    evidence = gather(tree, inside, Search(build_paths=old), lambda _: System(), {})
     checks = [check_v001, check_v002, check_v003, check_v006]
     # On the same machine an editable install still finds its project's folder.
     checks += [check_v013] if str(relocation.final) != str(relocation.target) else []

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from debian.debian_support import Version
 
-from venvpkg.cache import Cache, make_key
+from venvpkg.cache import make_key
 from venvpkg.control import Dependencies, relation_names
+from venvpkg.digests import Digests, Memory
 from venvpkg.distributions import Distribution
 from venvpkg.elf import MAGIC, Elf, NotElfError, read_elf
 from venvpkg.errors import VenvpkgError
@@ -146,12 +147,14 @@ class Scan:
     run: Runner
     jobs: int
     """How many may run at once."""
-    cache: Cache
+    memory: Memory
     seal: str = ""
     """Names all that an answer follows from but for its question; see :func:`seal_libraries`."""
 
 
-def seal_libraries(plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], system: System) -> str:
+def seal_libraries(
+    plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], system: System, digests: Digests
+) -> str:
     """Return a hash of what dpkg-shlibdeps reads: the environment's libraries, and the system's.
 
     Args:
@@ -159,6 +162,7 @@ def seal_libraries(plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], syste
         tree: the environment.
         elves: its ELF files.
         system: packages and libraries of the machine.
+        digests: hashes of the files.
     """
     source, root = plan.spec.source, plan.package_root
     told = [source / "debian" / "shlibs.local", *Path("/etc/dpkg").glob("shlibs.*")]
@@ -170,7 +174,7 @@ def seal_libraries(plan: Plan, tree: Tree, elves: Iterable[PurePosixPath], syste
         # A package's file may be put in another's place by hand.
         {name: [path, *_signature(path)] for name, path in system.sonames.items()},
         {str(path): _hash(path.read_bytes()) for path in told if path.is_file()},
-        {str(path): entry.digest().hex() for path in elves if (entry := tree.get(path))},
+        {str(path): digests.of(entry).hex() for path in elves if (entry := tree.get(path))},
     )
 
 
@@ -232,7 +236,7 @@ def ask_shlibdeps(
         VenvpkgError: ``shlibdeps-failed``.
     """
     key = make_key(scan.seal, [str(path) for path in objects], [str(path) for path in folders])
-    known = scan.cache.get("shlibs", key) if scan.seal else None
+    known = scan.memory.cache.get("shlibs", key) if scan.seal else None
     if known is not None:
         return tuple(json.loads(known))
     # It takes the folder that holds DEBIAN for the package's root, and resolves $ORIGIN against that.
@@ -249,7 +253,7 @@ def ask_shlibdeps(
         )
         clauses = merge_clauses(clause for answer in answers for clause in answer)
     if scan.seal:
-        scan.cache.put("shlibs", key, json.dumps(clauses).encode())
+        scan.memory.cache.put("shlibs", key, json.dumps(clauses).encode())
     return clauses
 
 

@@ -11,7 +11,6 @@ from venvpkg.distributions import Distribution
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
 from venvpkg.process import Runner
-from venvpkg.tree import Tree
 
 # Which package has which module, and the first Python without the module.
 SPLIT: Mapping[str, tuple[str, tuple[int, int] | None]] = {
@@ -37,12 +36,6 @@ class Import:
     """A key of :data:`SPLIT`."""
     certain: bool
     """Importing the file runs it, and no handler catches its failure."""
-
-
-def find_imports(tree: Tree) -> tuple[Import, ...]:
-    """Return the imports of split-off modules in the Python files of a tree."""
-    sources = (entry for entry in tree.files() if entry.path.suffix == ".py")
-    return tuple(found for entry in sources for found in read_imports(entry.path, entry.load()))
 
 
 def read_imports(path: PurePosixPath, source: bytes) -> Iterator[Import]:

@@ -44,6 +44,11 @@ class Entry:
     """Time of the last change (st_ctime_ns) and inode of a file or link on a disk, in one number, which
     takes less memory than two: whatever is done to it, one of them is another."""
 
+    @property
+    def changed(self) -> int:
+        """Return when it was changed last, in nanoseconds since 1970; 0 of what is on no disk."""
+        return self.stamp >> 64
+
     def load(self) -> bytes:
         """Return the bytes of a file.
 

@@ -1,15 +1,14 @@
 """What an environment weighs without need: duplicates, and debug information that wheels brought."""
 
-import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from venvpkg.digests import Digests
 from venvpkg.distributions import Distribution
-from venvpkg.elf import symbol_bytes
-from venvpkg.tree import Tree
+from venvpkg.tree import Entry, Tree
 
 # A smaller one saves nothing: that is what a file system gives to any file.
 LEAST_LINKED = 4096
@@ -23,22 +22,20 @@ EXTENSION = re.compile(r"(\.cpython-\w+(-[\w-]+)?|\.abi3|/(?!lib)[^/]*)\.so$")
 LEAST_TOLD = 1_000_000
 
 
-def describe_symbols(tree: Tree, distributions: Iterable[Distribution]) -> str:
+def describe_symbols(symbols: Mapping[PurePosixPath, int], distributions: Iterable[Distribution]) -> str:
     """Say how much of wheels' ELF files strip(1) would take out, or nothing where it is little.
 
     What was compiled in this build has been through dh_strip.
 
     Args:
-        tree: the environment's ELF files.
+        symbols: bytes of that kind, by file.
         distributions: those that it has.
     """
     brought = {path: d.name for d in distributions if not d.built_here for path in d.files}
     sizes: dict[str, int] = {}
-    for entry in tree.files():
-        if entry.path in brought:
-            with entry.opener() as stream:
-                name = brought[entry.path]
-                sizes[name] = sizes.get(name, 0) + symbol_bytes(stream)
+    for path, size in symbols.items():
+        if path in brought:
+            sizes[brought[path]] = sizes.get(brought[path], 0) + size
     if sum(sizes.values()) < LEAST_TOLD:
         return ""
     largest = sorted(sizes.items(), key=lambda size: (-size[1], size[0]))[:5]
@@ -47,22 +44,22 @@ def describe_symbols(tree: Tree, distributions: Iterable[Distribution]) -> str:
     return f"wheels brought {total:.1f} MB of debug information and symbols, which stay ({parts})"
 
 
-def link_duplicates(tree: Tree, folder: Path) -> int:
+def link_duplicates(tree: Tree, folder: Path, digests: Digests) -> int:
     """Make hard links of files with the same bytes and mode; returns the bytes that it saves.
 
     dpkg-deb and dpkg keep hard links within a package. Where the file system has none, nothing changes.
     """
-    alike: dict[tuple[int, int], list[Path]] = {}
+    alike: dict[tuple[int, int], list[Entry]] = {}
     for entry in tree.files():
         name = str(entry.path)
         if entry.size >= LEAST_LINKED and LINKED.search(name) and not EXTENSION.search(name):
-            alike.setdefault((entry.size, entry.mode), []).append(folder / entry.path)
+            alike.setdefault((entry.size, entry.mode), []).append(entry)
     saved = 0
-    for (size, _), paths in alike.items():
+    for (size, _), entries in alike.items():
         first: dict[bytes, Path] = {}
-        for path in paths if len(paths) > 1 else ():
-            with path.open("rb") as stream:
-                kept = first.setdefault(hashlib.file_digest(stream, "sha256").digest(), path)
+        for entry in entries if len(entries) > 1 else ():
+            path = folder / entry.path
+            kept = first.setdefault(digests.of(entry), path)
             if kept == path or kept.samefile(path):
                 continue
             temporary = path.with_name(".venvpkg-new")

@@ -8,8 +8,8 @@ usage: sh tests/benchmarks/run.sh [--quick] [--rounds N] [--only NAME]... [--jso
 
   --quick       one round, with warm caches only
   --rounds N    how often everything is built, 3 unless told
-  --only NAME   this row alone, and no start-up (may be repeated): venvpkg, venvpkg-rebuild, venvpkg-pip,
-                venvpkg-xz, dh-virtualenv, pex, shiv or floor
+  --only NAME   this row alone, and no start-up (may be repeated): venvpkg-first, venvpkg, venvpkg-rebuild,
+                venvpkg-pip, venvpkg-xz, dh-virtualenv, pex, shiv or floor
   --json FILE   write the figures there
   --plot FILE   draw the steps of each build there
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from handmade import KEY, PYTHON, add_distribution, make_deb, make_root, site_of
+from venvpkg.contents import Search
 from venvpkg.deb import read_deb
 from venvpkg.distributions import text_of
 from venvpkg.evidence import gather
@@ -185,7 +186,9 @@ def find(deb: Path) -> list[tuple[str, str]]:
     run = Shell()
     tree = read_deb(deb)
     shipped = read_md5sums(text_of(tree, PurePosixPath("DEBIAN/md5sums")))
-    evidence = gather(tree, INSIDE, (BUILT_AT.encode(),), partial(System.read, run), shipped=shipped)
+    evidence = gather(
+        tree, INSIDE, Search(build_paths=(BUILT_AT.encode(),)), partial(System.read, run), shipped=shipped
+    )
     top = deb.with_suffix(".x")
     shutil.rmtree(top, ignore_errors=True)
     run(["dpkg-deb", "-x", deb, top])

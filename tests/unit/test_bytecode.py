@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pythons import Python, find_pythons
 from venvpkg.bytecode import compile_tree, drop_stale
-from venvpkg.cache import Cache
+from venvpkg.digests import Memory
 from venvpkg.errors import VenvpkgError
 from venvpkg.interpreter import Interpreter
 from venvpkg.plan import Move, Plan, make_plan
@@ -221,7 +221,7 @@ def test_the_stage_is_compiled_and_stale_bytecode_goes(python: Python, tmp_path:
     for path in (stale, lone):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"old")
-    count = compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Cache())
+    count = compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Memory())
     assert count == len(MODULES)
     assert not stale.exists()
     assert not lone.parent.exists()
@@ -237,7 +237,7 @@ def test_other_choices_ship_no_bytecode(choice: str, tmp_path: Path) -> None:
     lay_out(plan.stage)
     (plan.stage / "__pycache__").mkdir()
     (plan.stage / "__pycache__" / "a.pyc").write_bytes(b"old")
-    assert compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Cache()) == 0
+    assert compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Memory()) == 0
     assert compiled(plan.stage) == {}
 
 
@@ -254,7 +254,7 @@ def test_bytecode_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     lay_out(plan.stage, {"a.py": "x = 1\n"})
     (plan.stage / "__pycache__").write_text("in the way", encoding="utf-8")
     with pytest.raises(VenvpkgError) as caught:
-        compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Cache())
+        compile_tree(plan, Tree.from_dir(plan.stage), Shell(), os.environ, Memory())
     assert caught.value.code == "compile-failed"
     assert "__pycache__" in "\n".join(caught.value.causes)
 

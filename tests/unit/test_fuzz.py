@@ -30,6 +30,7 @@ from venvpkg.configuration import read_configuration, read_options, read_variabl
 from venvpkg.control import read_control, read_upstream_version, relation_names
 from venvpkg.credentials import find_secrets, known_secrets
 from venvpkg.deb import read_deb
+from venvpkg.digests import Digests
 from venvpkg.distributions import read_distributions, read_record, text_of
 from venvpkg.elf import NotElfError, read_elf
 from venvpkg.errors import VenvpkgError
@@ -277,10 +278,10 @@ def test_a_reconciled_record_is_true(case: tuple[bytes, bytes]) -> None:
         f"{SITE}/y-1.dist-info/RECORD": case[1],
     }
     files |= {f"{INFO}/METADATA": b"Name: x\n", **FILES}
-    edits = reconcile_records(Tree.from_files(files))
+    edits = reconcile_records(Tree.from_files(files), Digests())
     files |= {str(edit.path): edit.data for edit in edits if edit.data is not None}
     tree = Tree.from_files(files)
-    assert reconcile_records(tree) == ()
+    assert reconcile_records(tree, Digests()) == ()
     for distribution in read_distributions(tree):
         rows = read_record(text_of(tree, distribution.folder / "RECORD"))
         for (_, digest, _), path in zip(rows, distribution.files, strict=True):

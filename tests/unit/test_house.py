@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
 FLOORS = (
     {"cache", "credentials", "errors"},
     {"control", "elf", "keys", "log", "missing", "process", "report", "scratch", "toolchain", "tree"},
-    {"distributions", "elsewhere", "locks", "spec", "system", "versions"},
+    {"digests", "distributions", "elsewhere", "locks", "spec", "system", "versions"},
     {"builddeps", "cleanroot", "configuration", "deb", "flat", "host", "indexes", "interpreter"},
     {"plan"},
     {
@@ -23,7 +23,7 @@ FLOORS = (
         "shlibs",
         "stdlib",
     },
-    {"bundle"},
+    {"bundle", "contents"},
     {"expose", "pruning", "smoke", "stage", "tools", "weight"},
     {"depends", "evidence", "layers", "lockfiles", "proof", "wheelhouse"},
     {"debhelper", "vendor", "verify"},

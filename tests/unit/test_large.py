@@ -12,7 +12,9 @@ import pytest
 
 from handmade import KEY, PYTHON, add_distribution, make_deb, make_root, site_of
 from objects import Objects
+from venvpkg.contents import Search
 from venvpkg.deb import read_deb
+from venvpkg.digests import Digests
 from venvpkg.evidence import gather
 from venvpkg.plan import Move
 from venvpkg.relocate import reconcile_records, record_hash, relocate
@@ -45,7 +47,7 @@ def test_build_path_in_a_large_file_is_found_and_rewritten(at: int) -> None:
     data = bytearray(WINDOW + 100_000)
     data[at : at + len(BUILD) + 2] = BUILD + b"/x"
     tree = Tree.from_files({f"{INSIDE}/x.bin": bytes(data)})
-    found = gather(tree, INSIDE, (BUILD,), lambda _: System(), {})
+    found = gather(tree, INSIDE, Search(build_paths=(BUILD,)), lambda _: System(), {})
     assert [str(m.path) for m in found.mentions] == [f"{INSIDE}/x.bin"]
     text = bytes(data).replace(b"\0", b" ")
     (edit,) = relocate(Tree.from_files({"x.txt": text}), MOVE)
@@ -62,7 +64,7 @@ def test_secrets_of_large_files_are_found() -> None:
     text = b"x\n" * (WINDOW // 2) + KEY.encode()
     binary = bytes(WINDOW + 10) + b"token-of-this-build"
     tree = Tree.from_files({f"{INSIDE}/a.txt": text, f"{INSIDE}/b.bin": binary})
-    found = gather(tree, INSIDE, (), lambda _: System(), {}, secrets=[b"token-of-this-build"])
+    found = gather(tree, INSIDE, Search(secrets=(b"token-of-this-build",)), lambda _: System(), {})
     assert [(s.path.name, s.what) for s in found.secrets] == [
         ("a.txt", "holds a private key"),
         ("b.bin", "holds a password or token of this build's environment"),
@@ -79,12 +81,12 @@ def test_large_library_of_a_package_is_read_and_compared_with_its_record(
     root = make_root(tmp_path / "app")
     add_distribution(root, "thing", {"thing/libprivate.so.1": data})
     for tree in (Tree.from_dir(root), read_deb(make_deb(root))):
-        found = gather(tree, INSIDE, (BUILD,), lambda _: System())
+        found = gather(tree, INSIDE, Search(build_paths=(BUILD,)), lambda _: System())
         (path,) = found.elves
         assert found.elves[path].soname == "libprivate.so.1"
         assert found.digests[INSIDE / path] == record_hash(data)
     (site_of(root) / "thing/libprivate.so.1").write_bytes(data + b"x")
-    (edit,) = reconcile_records(Tree.from_dir(root / INSIDE))
+    (edit,) = reconcile_records(Tree.from_dir(root / INSIDE), Digests())
     assert edit.data and record_hash(data + b"x").encode() in edit.data
 
 
@@ -94,6 +96,7 @@ def test_large_file_does_not_decide_how_much_memory_is_needed(tmp_path: Path) ->
         stream.truncate(600 * 1024**2)
     program = f"""
 from pathlib import Path, PurePosixPath
+from venvpkg.contents import Search
 from venvpkg.evidence import gather
 from venvpkg.plan import Move
 from venvpkg.relocate import relocate
@@ -101,7 +104,8 @@ from venvpkg.system import System
 from venvpkg.tree import Tree
 tree = Tree.from_dir(Path({str(tmp_path)!r}), PurePosixPath("opt/app"))
 assert not list(relocate(tree, Move(build=PurePosixPath("/build/x"), final=PurePosixPath("/opt/app"))))
-assert gather(tree, PurePosixPath("opt/app"), (b"/build/x",), lambda _: System(), {{}}).mentions == ()
+search = Search(build_paths=(b"/build/x",))
+assert gather(tree, PurePosixPath("opt/app"), search, lambda _: System(), {{}}).mentions == ()
 assert len(tree.entries[PurePosixPath("opt/app/large.bin")].digest()) == 32
 """
     limit = 300 * 1024**2

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objects import Objects
+from venvpkg.digests import Digests
 from venvpkg.distributions import read_record
 from venvpkg.elf import read_elf
 from venvpkg.plan import Move
@@ -468,7 +469,7 @@ def digest(data: bytes, algorithm: str = "sha256") -> str:
 def reconciled(files: dict[str, bytes], **more: object) -> dict[str, tuple[str, str]]:
     """Reconcile, and return the rows that RECORD has then."""
     tree = Tree.from_files({METADATA: b"Name: x\n", **files}, **more)  # type: ignore[arg-type]
-    edits = {e.path: e.data for e in reconcile_records(tree)}
+    edits = {e.path: e.data for e in reconcile_records(tree, Digests())}
     data = edits.get(PurePosixPath(RECORD)) or files[RECORD]
     return {name: (hash_, size) for name, hash_, size in read_record(data.decode("utf-8", "surrogateescape"))}
 
@@ -531,14 +532,20 @@ def test_rows_without_a_hash_stay_without() -> None:
 def test_a_right_record_gives_no_edit() -> None:
     """Sorted, true and once each."""
     row = f"x-1.dist-info/RECORD,,\nx.py,{digest(b'new')},3\n".encode()
-    assert reconcile_records(Tree.from_files({METADATA: b"", RECORD: row, f"{SITE}/x.py": b"new"})) == ()
+    assert (
+        reconcile_records(Tree.from_files({METADATA: b"", RECORD: row, f"{SITE}/x.py": b"new"}), Digests())
+        == ()
+    )
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
     """Two installers that write one file in other orders give the same RECORD."""
     files = {f"{SITE}/{name}": name.encode() for name in ("a.py", "b.py")}
     made = [
-        [e.data for e in reconcile_records(Tree.from_files({METADATA: b"", RECORD: rows, **files}))]
+        [
+            e.data
+            for e in reconcile_records(Tree.from_files({METADATA: b"", RECORD: rows, **files}), Digests())
+        ]
         for rows in (b"b.py,sha256=,\na.py,sha256=,\n", b"a.py,sha256=,\nb.py,sha256=,\nb.py,sha256=,\n")
     ]
     assert made[0] == made[1] != []

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from packageurl import PackageURL
 
 import venvpkg
+from venvpkg.contents import Search
 from venvpkg.deb import read_deb
 from venvpkg.distributions import read_distributions
 from venvpkg.evidence import gather
@@ -648,7 +649,7 @@ def test_deb_keeps_what_the_document_is_made_of(tmp_path: Path) -> None:
     subprocess.run(["dpkg-deb", "--root-owner-group", "-b", root, deb], check=True, capture_output=True)
     documents = []
     for tree in (read_deb(deb), Tree.from_dir(root)):
-        evidence = gather(tree, PurePosixPath(PREFIX[1:]), (), lambda paths: System())
+        evidence = gather(tree, PurePosixPath(PREFIX[1:]), Search(), lambda paths: System())
         subject = Subject.from_control(evidence.control)
         documents.append(checked(make_sbom(subject, [Environment.from_evidence(evidence)])))
     assert documents[0] == documents[1]

@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from venvpkg.distributions import Distribution
-from venvpkg.stdlib import SPLIT, Import, find_imports, read_imports, split_dependencies
-from venvpkg.tree import Tree
+from venvpkg.stdlib import SPLIT, Import, read_imports, split_dependencies
 
 APP = PurePosixPath("lib/app.py")
 OTHER = PurePosixPath("lib/other.py")
@@ -137,12 +136,6 @@ def test_a_file_that_does_not_parse_has_none(source: str) -> None:
 def test_a_deeply_nested_file_is_no_crash() -> None:
     """Generated code is like this."""
     assert imports("import tkinter\nx = " + "+".join("a" * 900)) == {"tkinter": True}
-
-
-def test_the_python_files_of_a_tree_are_read() -> None:
-    """Others may hold what they like."""
-    tree = Tree.from_files({"a.py": b"import tkinter\n", "b.txt": b"import tkinter\n", "c.py": b"x = 1\n"})
-    assert find_imports(tree) == (Import(path=PurePosixPath("a.py"), module="tkinter", certain=True),)
 
 
 def test_another_encoding_is_read() -> None:

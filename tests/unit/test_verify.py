@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from objects import Objects
+from venvpkg.cache import Cache
+from venvpkg.contents import Search
+from venvpkg.digests import Memory
 from venvpkg.evidence import Evidence, find_build_paths, gather
 from venvpkg.relocate import record_hash
 from venvpkg.smoke import Smoke
@@ -76,8 +80,14 @@ def package(
 
 
 def look(tree: Tree, system: System = SYSTEM) -> Evidence:
-    """The evidence about a package."""
-    return gather(tree, INSIDE, (BUILD,), lambda _: system)
+    """The evidence about a package, which is the same where files are known already."""
+    search = Search(build_paths=(BUILD,))
+    evidence = gather(tree, INSIDE, search, lambda _: system)
+    with TemporaryDirectory() as folder:
+        for _ in ("unknown", "known"):
+            memory = Memory(cache=Cache(Path(folder)))
+            assert gather(tree, INSIDE, search, lambda _: system, memory=memory) == evidence
+    return evidence
 
 
 def found(tree: Tree) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from objects import Objects
+from venvpkg.digests import Digests
 from venvpkg.distributions import Distribution
 from venvpkg.elf import symbol_bytes
 from venvpkg.process import Shell
@@ -23,7 +24,7 @@ def linked(folder: Path, one: str, other: str, *, data: bytes = BIG, mode: int =
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     (folder / other).chmod(mode)
-    link_duplicates(Tree.from_dir(folder), folder)
+    link_duplicates(Tree.from_dir(folder), folder, Digests())
     assert (folder / other).read_bytes() == data
     return (folder / one).samefile(folder / other)
 
@@ -68,8 +69,8 @@ def test_saved_bytes_are_counted_once(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(BIG)
     (tmp_path / "d.js").write_bytes(b"y" * 5000)
     tree = Tree.from_dir(tmp_path)
-    assert link_duplicates(tree, tmp_path) == 10000
-    assert link_duplicates(tree, tmp_path) == 0
+    assert link_duplicates(tree, tmp_path, Digests()) == 10000
+    assert link_duplicates(tree, tmp_path, Digests()) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.js", "b.js", "c.js", "d.js"]
 
 
@@ -111,11 +112,12 @@ def test_log_names_distributions_with_debug_information(objects: Objects) -> Non
     sections = bytearray(data)
     symtab = next(s for s in range(at, len(data), 64) if int.from_bytes(data[s + 4 : s + 8], "little") == 2)
     sections[symtab + 32 : symtab + 40] = (3 * LEAST_TOLD).to_bytes(8, "little")
-    tree = Tree.from_files({"a.so": bytes(sections), "b.so": data})
+    files = {PurePosixPath("a.so"): bytes(sections), PurePosixPath("b.so"): data}
+    symbols = {path: symbol_bytes(io.BytesIO(data)) for path, data in files.items()}
     brought = [distribution("large", "a.so"), distribution("small", "b.so")]
-    text = describe_symbols(tree, brought)
+    text = describe_symbols(symbols, brought)
     assert text.startswith(
         "wheels brought 3.0 MB of debug information and symbols, which stay (large 3.0 MB, "
     )
-    assert describe_symbols(tree, brought[1:]) == ""
-    assert describe_symbols(tree, [distribution("large", "a.so", "cp311-cp311-linux_x86_64")]) == ""
+    assert describe_symbols(symbols, brought[1:]) == ""
+    assert describe_symbols(symbols, [distribution("large", "a.so", "cp311-cp311-linux_x86_64")]) == ""
