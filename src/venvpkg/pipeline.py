@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bundle import COMMON, unstripped
@@ -58,7 +58,7 @@ from venvpkg.spec import Spec
 from venvpkg.stage import apply, bring_back, normalise_modes, populate, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
-from venvpkg.tree import Tree, fingerprint, walk_folder
+from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
 from venvpkg.weight import describe_symbols, link_duplicates
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
@@ -194,8 +194,9 @@ def try_out(
     search = make_search(plan, state, world)
 
     def read(tree: Tree) -> tuple[Tree, tuple[Distribution, ...], Survey]:
-        if apply(reconcile_records(tree, memory.digests), plan.stage):
-            tree = Tree.from_dir(plan.stage)
+        edits = reconcile_records(tree, memory.digests)
+        apply(edits, plan.stage)
+        tree = tree.reread(plan.stage, [edit.path for edit in edits])
         distributions = read_distributions(tree)
         contents = read_environment(tree, distributions, state.project, search, memory)
         return tree, distributions, survey(plan, contents)
@@ -212,7 +213,7 @@ def try_out(
     for text in smoke.unused:
         note(f"not needed without an extra: {text}")
     require_passed(smoke, plan.spec.accept, world.run)
-    if fingerprint(walk_folder(plan.stage, PurePosixPath())) != fingerprint(tree):
+    if not tree.matches(plan.stage):
         # A module wrote into the environment when it was imported.
         del tree, distributions, found
         tree, distributions, found = read(Tree.from_dir(plan.stage))

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
@@ -195,6 +196,22 @@ class Tree:
         """Return the part of the tree that has these paths."""
         return Tree({path: self.entries[path] for path in paths if path in self.entries})
 
+    def reread(self, top: Path, paths: Iterable[PurePosixPath]) -> "Tree":
+        """Return the tree of the folder ``top`` with these entries as they are now, which must be there.
+
+        Two whole trees at once take more memory than anything else.
+        """
+        fresh = {}
+        for path in paths:
+            place = top / path
+            fresh[path] = _make(str(place.parent), path, path.name, place.lstat())
+        return Tree({**self.entries, **fresh})
+
+    def matches(self, top: Path) -> bool:
+        """Tell whether a tree of the folder ``top`` has all that is there, and nothing was changed since."""
+        there = walk_folder(top, PurePosixPath())
+        return all(entry == now for entry, now in zip_longest(self, there))
+
     def below(self, top: PurePosixPath) -> "Tree":
         """Return the part of the tree below ``top``, with paths relative to it."""
         depth = len(top.parts)
@@ -242,15 +259,6 @@ class _Opener:
         return io.FileIO(f"{self.folder}/{self.name}")
 
 
-def fingerprint(entries: Iterable[Entry]) -> bytes:
-    """Return a hash of names, modes and stamps: another one where anything came, went or was changed."""
-    digest = hashlib.sha256()
-    for entry in entries:
-        line = f"{entry.path}\0{entry.kind} {entry.mode} {entry.stamp}\0"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.digest()
-
-
 def walk_folder(top: Path, start: PurePosixPath) -> Iterator[Entry]:
     """Yield what is below a folder, each entry of a folder in the order of names, as :class:`Tree` has it."""
     # Without recursion: archives hold folders that lie deeper than Python's calls go.
@@ -269,20 +277,17 @@ def _scan(folder: str, at: PurePosixPath) -> Iterator[tuple[str, Entry]]:
     with os.scandir(folder) as found:
         children = sorted(found, key=lambda child: child.name)
     for child in children:
-        path = at / child.name
-        status = child.stat(follow_symlinks=False)
-        mode = stat.S_IMODE(status.st_mode)
-        place, stamp = child.path, status.st_ctime_ns << 64 | status.st_ino
-        if stat.S_ISREG(status.st_mode):
-            opener = _Opener(folder, child.name)
-            yield (
-                place,
-                Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener, stamp=stamp),
-            )
-        elif stat.S_ISDIR(status.st_mode):
-            yield place, Entry(path=path, kind="folder", mode=mode)
-        elif stat.S_ISLNK(status.st_mode):
-            target = os.readlink(place)  # noqa: PTH115 - a Path takes several times as long
-            yield place, Entry(path=path, kind="symlink", mode=mode, target=target, stamp=stamp)
-        else:
-            yield place, Entry(path=path, kind="special", mode=mode)
+        yield child.path, _make(folder, at / child.name, child.name, child.stat(follow_symlinks=False))
+
+
+def _make(folder: str, path: PurePosixPath, name: str, status: os.stat_result) -> Entry:
+    mode, stamp = stat.S_IMODE(status.st_mode), status.st_ctime_ns << 64 | status.st_ino
+    if stat.S_ISREG(status.st_mode):
+        opener = _Opener(folder, name)
+        return Entry(path=path, kind="file", mode=mode, size=status.st_size, opener=opener, stamp=stamp)
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(path=path, kind="folder", mode=mode)
+    if stat.S_ISLNK(status.st_mode):
+        target = os.readlink(f"{folder}/{name}")  # noqa: PTH115 - a Path takes several times as long
+        return Entry(path=path, kind="symlink", mode=mode, target=target, stamp=stamp)
+    return Entry(path=path, kind="special", mode=mode)

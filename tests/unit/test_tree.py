@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import time
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -126,3 +128,51 @@ def test_a_name_beyond_utf8_is_read(tmp_path: Path) -> None:
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))).write_bytes(b"x")
     (entry,) = Tree.from_dir(tmp_path)
     assert (os.fsencode(entry.path), entry.load()) == (b"\xff", b"x")
+
+
+def test_entries_are_read_again(tmp_path: Path) -> None:
+    """Those alone, and the order stays."""
+    for name in ("a", "b/c", "d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "link").symlink_to("a")
+    tree = Tree.from_dir(tmp_path)
+    for name in ("a", "b/c"):
+        (tmp_path / "new").write_bytes(b"12")
+        (tmp_path / "new").replace(tmp_path / name)
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("d")
+    again = tree.reread(tmp_path, [PurePosixPath("b/c"), PurePosixPath("link")])
+    assert [(str(e.path), e.size, e.target) for e in again] == [
+        ("a", 1, ""),
+        ("b", 0, ""),
+        ("b/c", 2, ""),
+        ("d", 1, ""),
+        ("link", 0, "d"),
+    ]
+    assert not again.matches(tmp_path)
+    assert again.reread(tmp_path, [PurePosixPath("a")]).matches(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "echo >>a",
+        "cp -p a z; printf 2 >a; touch -r z a; rm z",
+        "chmod 600 a",
+        "rm a",
+        "touch z",
+        "mkdir z",
+        "ln -sfn b link",
+        "mv a aa",
+        "mv b bb",
+    ],
+)
+def test_change_of_a_folder_is_seen(tmp_path: Path, change: str) -> None:
+    """Also where size and time of the last modification are as before."""
+    subprocess.run("printf 1 >a; mkdir b; printf 1 >b/c; ln -s a link", shell=True, cwd=tmp_path, check=True)
+    tree = Tree.from_dir(tmp_path)
+    assert tree.matches(tmp_path)
+    time.sleep(0.02)
+    subprocess.run(change, shell=True, cwd=tmp_path, check=True)
+    assert not tree.matches(tmp_path)
