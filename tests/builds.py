@@ -43,7 +43,11 @@ class Case:
     packages: tuple[str, ...] = ()
     """Binary packages of the call; the one alone by default."""
     options: dict[str, list[str]] = field(default_factory=dict)
-    """Keys on the command line."""
+    """Keys on the command line, and options of dh-virtualenv's."""
+    former: bool = False
+    """The command is dh_virtualenv."""
+    scripts: bool = True
+    """Maintainer scripts are wanted."""
     verbose: bool = False
     cache: Cache = field(default_factory=Cache)
     """What is kept between builds: nothing, unless a test says so."""
@@ -106,7 +110,8 @@ class Case:
         """What the front writes to standard input."""
         names = self.packages or (self.package,)
         roots = {name: f"debian/{name}" for name in names}
-        return json.dumps({"packages": names, "roots": roots, "options": self.options})
+        asked = {"options": self.options, "former": self.former, "scripts": self.scripts}
+        return json.dumps({"packages": names, "roots": roots, **asked})
 
     def build(self) -> Answer:
         """Run dh_venvpkg's step."""

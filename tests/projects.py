@@ -18,7 +18,7 @@ class Project:
     """A project that builds without an index; every part can be replaced.
 
     `files` is laid over the generated files: a value of None leaves a file out, a string or bytes
-    replaces or adds one. A path that starts with `debian/rules` or `bin/` becomes executable.
+    replaces or adds one. A path that starts with `debian/rules`, `debian/build` or `bin/` becomes executable.
     """
 
     name: str = "demo"
@@ -60,7 +60,7 @@ class Project:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content.encode() if isinstance(content, str) else content)
-            executable = path == "debian/rules" or path.startswith("bin/")
+            executable = path.startswith(("debian/rules", "debian/build", "bin/"))
             target.chmod(0o755 if executable else 0o644)
         return folder
 

@@ -344,6 +344,28 @@ def relocate_command(
     click.echo(f"{relocation.target}: {count} edits, for {relocation.final}")
 
 
+@venvpkg.command("migrate")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@guarded
+def migrate_command(dry_run: bool, folder: Path) -> None:
+    """Turn a debian/ that was written for dh-virtualenv into one of venvpkg's own form.
+
+    Shows what changes in debian/ and pyproject.toml of FOLDER, and writes it. What it can't translate stays,
+    with a comment that says why; "venvpkg build-depends" and a build tell the rest.
+    """
+    from venvpkg.migration import plan_migration
+
+    migration = plan_migration(folder.resolve())
+    click.echo(migration.diff() or "nothing here is of dh-virtualenv\n", nl=False)
+    if not dry_run:
+        migration.write()
+    for text in migration.notes:
+        click.echo(f"note: {text}", err=True)
+    for text in migration.marks:
+        click.echo(f"left to you: {text}", err=True)
+
+
 @venvpkg.command("cache")
 @click.option("--clear", is_flag=True, help="Remove everything that is kept.")
 @click.option(
@@ -439,8 +461,9 @@ def dh() -> None:
 def options() -> None:
     """Print the options of dh_venvpkg as Getopt::Long declares them."""
     from venvpkg.keys import KEYS
+    from venvpkg.virtualenv import OPTIONS
 
-    click.echo("\n".join(key.option for key in KEYS if key.has_option))
+    click.echo("\n".join([*(key.option for key in KEYS if key.has_option), *OPTIONS]))
 
 
 @dh.command()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from venvpkg.configuration import read_configuration
-from venvpkg.control import Package
+from venvpkg.control import Package, relation_names
 from venvpkg.depends import Needs
 from venvpkg.errors import VenvpkgError
 from venvpkg.evidence import Clash
@@ -34,6 +34,10 @@ class Call:
     """Keys given on the command line, each with its values."""
     cross: bool = False
     """The package is for another architecture than that of this machine."""
+    former: bool = False
+    """The command is ``dh_virtualenv``."""
+    scripts: bool = True
+    """Maintainer scripts and triggers are wanted; not with ``--noscripts``."""
 
     @classmethod
     def from_json(cls, text: str, source: Path) -> Self:
@@ -44,6 +48,8 @@ class Call:
             roots={name: source / folder for name, folder in values["roots"].items()},
             options=values.get("options", {}),
             cross=values.get("cross", False),
+            former=values.get("former", False),
+            scripts=values.get("scripts", True),
         )
 
 
@@ -91,12 +97,21 @@ class State:
     """The temporary folder that builds ran in."""
     built: tuple[str, ...]
     """ELF files that this build compiled, relative to the prefix; dh_strip and dh_dwz see them."""
+    scripts: bool = True
+    """Maintainer scripts are wanted."""
+    former: bool = False
+    """``dh_virtualenv`` made the environment."""
     clashes: tuple[Clash, ...] = ()
     """Paths at which the installed distributions ship different bytes."""
 
     @classmethod
     def of(
-        cls, plan: Plan, populated: Populated, built: Iterable[PurePosixPath], clashes: Iterable[Clash]
+        cls,
+        plan: Plan,
+        populated: Populated,
+        built: Iterable[PurePosixPath],
+        clashes: Iterable[Clash],
+        call: Call,
     ) -> Self:
         """Collect what the later steps have to know."""
         return cls(
@@ -107,6 +122,8 @@ class State:
             scratch=populated.scratch,
             built=tuple(str(path) for path in built),
             clashes=tuple(clashes),
+            scripts=call.scripts,
+            former=call.former,
         )
 
     def save(self, plan: Plan, tree: Tree) -> None:
@@ -169,6 +186,22 @@ def write_relations(answer: Answer, package: Package, needs: Needs) -> list[str]
             else:
                 answer.add_depends(package.name, name, clauses)
     return notes
+
+
+def read_weaker(source: Path, package: str) -> dict[str, str]:
+    """Return the packages that debian/rules put into weaker relationships, each with its level.
+
+    That is done with ``dpkg-shlibdeps -p … -dRecommends``, whose substvars are there by now.
+    """
+    path = source / "debian" / f"{package}.substvars"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition("=")
+        level = name.rstrip("?!").rpartition(":")[2].lower()
+        if level in ("recommends", "suggests") and not name.startswith("misc:"):
+            found |= {names[0]: level for names in relation_names(value) if names}
+    return found
 
 
 def refuse_cross_build(call: Call) -> None:

@@ -50,6 +50,11 @@ class Needs:
         above = self.above.describe() if self.above else []
         return list(dict.fromkeys([*self.interpreter.depends, *self.libraries.depends, *above]))
 
+    def weaken(self, levels: Mapping[str, str]) -> "Needs":
+        """Return the needs without those libraries' packages in Depends that have another level already."""
+        kept = tuple(c for c in self.libraries.depends if relation_names(c)[0][0] not in levels)
+        return replace(self, libraries=replace(self.libraries, depends=kept))
+
     def clauses(self) -> list[str]:
         """Return every relationship with its field, but for those of the package above."""
         found = {"misc": self.interpreter, "shlibs": self.libraries}

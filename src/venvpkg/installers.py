@@ -218,6 +218,7 @@ class Pip:
     def command(self, spec: Spec, request: Request) -> list[str]:
         """Return ``python3 -m pip --python … install …``."""
         words = self._words(spec, request, ["install", "--no-compile", "--no-warn-script-location"])
+        words += ["--ignore-installed"] if request.install.again else []
         repeated = [k for k, v in (request.install.settings or {}).items() if len(v) > 1]
         if repeated and self.version < (23, 1):
             raise VenvpkgError(

@@ -76,6 +76,11 @@ KEYS = (
         meaning="Requirements to install before everything else, for builds without isolation.",
     ),
     Key(
+        name="seed",
+        kind="list",
+        meaning="Put pip, setuptools or wheel into the environment first: Debian's, or a version, pip==24.0.",
+    ),
+    Key(
         name="require-hashes",
         kind="automatic",
         meaning="Enforce hashes of the requirements; on where every pin has one.",

@@ -16,7 +16,15 @@ from venvpkg.configuration import make_specs, read_configuration, read_options, 
 from venvpkg.contents import Search, read_environment
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
-from venvpkg.debhelper import Answer, Call, State, changed_since_build, refuse_cross_build, write_relations
+from venvpkg.debhelper import (
+    Answer,
+    Call,
+    State,
+    changed_since_build,
+    read_weaker,
+    refuse_cross_build,
+    write_relations,
+)
 from venvpkg.depends import Needs, Survey, compute, survey
 from venvpkg.digests import Digests, Memory
 from venvpkg.distributions import Distribution, read_distributions
@@ -42,7 +50,7 @@ from venvpkg.layers import (
     unite_fields,
 )
 from venvpkg.lockfiles import export_locks
-from venvpkg.log import note, step
+from venvpkg.log import note, step, warn
 from venvpkg.maintscripts import EARLY, LATE, render
 from venvpkg.manifest import write_manifest
 from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
@@ -55,11 +63,12 @@ from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import Scan, read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
-from venvpkg.stage import apply, bring_back, normalise_modes, populate, put_in_place
+from venvpkg.stage import apply, bring_back, free_pip, normalise_modes, populate, put_in_place
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
 from venvpkg.verify import GATE, verify
+from venvpkg.virtualenv import translate
 from venvpkg.weight import describe_symbols, link_duplicates
 from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged, take_from
 
@@ -85,7 +94,9 @@ def build(call: Call, world: World) -> Answer:
     """Make the environments of the called packages: dh_venvpkg."""
     answer = Answer()
     refuse_cross_build(call)
-    require_no_credentials(word for words in call.options.values() for word in words)
+    if not call.former:
+        # Those of an unchanged dh_virtualenv have been shown to ps(1) before this was called.
+        require_no_credentials(word for words in call.options.values() for word in words)
     specs = read_specs(call, world)
     for package in call.packages:
         # What an earlier run handed on must not outlive a failure of this one, nor a table that is gone.
@@ -117,7 +128,12 @@ def build(call: Call, world: World) -> Answer:
         built += unstripped(tree) if plan.bundled else []
         expose(plan, tree, distributions, populated.project)
         put_in_place(plan, tree)
-        State.of(plan, populated, built if spec.strip == "built" else (), clashes).save(plan, tree)
+        stripped = built if spec.strip == "built" else ()
+        State.of(plan, populated, stripped, clashes, call).save(plan, tree)
+        if spec.seed:
+            free_pip(plan, distributions)
+        if not call.scripts:
+            continue
         # postinst's part stands before that of dh_installsystemd, which starts services.
         add_scripts(answer, plan, world.codename, EARLY)
         # One that is bundled goes with the package, and no release of Debian takes it away.
@@ -140,6 +156,8 @@ def settle(call: Call, world: World) -> Answer:
         with step(f"{plan.prefix}: depends") as details:
             scan = Scan(run=world.run, jobs=parallel_jobs(world.environ), memory=memory)
             needs = compute(plan, tree, found, distributions, smoke, state.project, scan)
+            if state.former:
+                needs = needs.weaken(read_weaker(world.source, plan.spec.package))
             details += needs.describe()
         if heavy := describe_symbols(found.symbols, distributions):
             note(heavy)
@@ -155,7 +173,8 @@ def settle(call: Call, world: World) -> Answer:
             tree = Tree.from_dir(plan.stage)
             for text in write_relations(answer, packages[subject.name], needs.above):
                 note(text)
-        add_scripts(answer, plan, world.codename, LATE)
+        if state.scripts:
+            add_scripts(answer, plan, world.codename, LATE)
         explain_to_lintian(plan, plan.package_root, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename, layer=layer)
         write_bill(subject, plan.package_root, inventory(plan, state, needs, tree))
@@ -335,7 +354,15 @@ def read_specs(call: Call, world: World) -> list[Spec]:
     """Return the specs of those called packages that get an environment."""
     configuration = read_configuration(world.source)
     packages = read_control(world.source / "debian" / "control").packages
-    variables, options = read_variables(world.environ), read_options(call.options)
+    told = translate(call.options, world.environ, world.source, former=call.former)
+    for text in told.notes:
+        warn(text)
+    if call.former:
+        # It gives one to every package that debhelper acts on.
+        tables = {name: configuration.packages.get(name, {}) for name in call.packages}
+        values = {**told.defaults, **configuration.values}
+        configuration = replace(configuration, values=values, packages=tables)
+    variables, options = read_variables(world.environ), read_options(told.values)
     return make_specs(configuration, packages, call.packages, variables, options)
 
 

@@ -23,6 +23,8 @@ from venvpkg.versions import read_wishes
 STATE = PurePosixPath("debian/.debhelper/venvpkg")
 BUNDLE = "python"
 WHEELHOUSE = PurePosixPath("debian/wheelhouse")
+# Of python3-pip-whl, python3-setuptools-whl and python3-wheel-whl.
+WHEELS = Path("/usr/share/python-wheels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Install:
     """Refuse what has no matching hash."""
     settings: Mapping[str, tuple[str, ...]] | None = None
     """Settings for the build back end (PEP 517)."""
+    again: bool = False
+    """Install what the environment sees elsewhere, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +194,7 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
             or ["There is no requirement."],
             hint="Write them with: uv pip compile --generate-hashes pyproject.toml -o requirements.txt",
         )
-    if spec.project is None and not (requirements.pins or groups or spec.preinstall):
+    if spec.project is None and not (requirements.pins or groups or spec.preinstall or spec.seed):
         raise VenvpkgError(
             code="nothing-to-install",
             message="project is false, and there are no requirements.",
@@ -206,11 +210,20 @@ def make_plan(spec: Spec, interpreter: Interpreter, package_root: Path) -> Plan:
     )
 
 
+def _debian_wheel(name: str) -> str:
+    """Return the wheel of a distribution that virtualenv and venv take on Debian, if there is one."""
+    # python3-pip-whl and its like have one version each.
+    return next((str(path) for path in sorted(WHEELS.glob(f"{name}-*.whl"), reverse=True)), "")
+
+
 def _installs(
     spec: Spec, requirements: Requirements, groups: tuple[str, ...], hashes: bool, locked: bool
 ) -> list[Install]:
     constraints = tuple(spec.source / name for name in spec.constraints)
     steps = []
+    if spec.seed:
+        lines = tuple(_debian_wheel(text) or text for text in spec.seed)
+        steps.append(Install(title="the seed", lines=lines, dependencies=False, again=True))
     if spec.preinstall:
         steps.append(Install(title="preinstall", lines=spec.preinstall, constraints=constraints))
     pins = {name: [pin for pin in requirements.pins if pin.name == name] for name in requirements.names}

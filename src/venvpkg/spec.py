@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from string import ascii_letters as LETTERS
 from typing import Any, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -19,6 +20,7 @@ from venvpkg.report import Accepted
 DEFAULT_ROOT = PurePosixPath("/opt/venvs")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 BUNDLE_PARTS = ("tests", "idle", "ensurepip", "static", "headers")
+SEEDS = ("pip", "setuptools", "wheel")
 PRUNE_PRESETS = ("tests", "headers", "static", "stubs", "docs", "locales")
 
 
@@ -50,6 +52,7 @@ class Spec:
     groups: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     preinstall: tuple[str, ...] = ()
+    seed: tuple[str, ...] = ()
     require_hashes: bool | None = None
     system_site_packages: bool = False
     installer: str = "auto"
@@ -167,6 +170,13 @@ def find_deeper_mistakes(package: str, values: Mapping[str, Any]) -> list[str]:
     for name in values.get("bundle-keep", ()):
         if name not in BUNDLE_PARTS:
             mistakes.append(f"bundle-keep must be of {', '.join(BUNDLE_PARTS)}, not {name!r}")
+    for text in values.get("seed", ()):
+        if not re.fullmatch(rf"({'|'.join(SEEDS)})([=<>~!].+)?", text) or not _is_specifier(
+            text.lstrip(LETTERS)
+        ):
+            mistakes.append(
+                f"seed must be of {', '.join(SEEDS)}, each with a version or without, not {text!r}"
+            )
     for glob in values.get("prune", ()):
         near = difflib.get_close_matches(glob, PRUNE_PRESETS, n=1, cutoff=0.75)
         if not glob.strip("!/"):

@@ -11,14 +11,14 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from venvpkg.bundle import copy_interpreter, leave_out
-from venvpkg.distributions import read_distributions
+from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import export_project, find_project, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Installer, Request
 from venvpkg.plan import BUNDLE, Install, Plan
 from venvpkg.process import Runner, python_environment
-from venvpkg.relocate import Edit
+from venvpkg.relocate import LONGEST_SHEBANG, Edit
 from venvpkg.scratch import scratch_folder
 from venvpkg.toolchain import build_settings, cache_folders, wrap_compilers
 from venvpkg.tree import Tree
@@ -248,6 +248,30 @@ def put_in_place(plan: Plan, tree: Tree) -> None:
     stage.parent.mkdir(parents=True, exist_ok=True)
     workshop.rename(stage)
     shutil.rmtree(workshop.parent, ignore_errors=True)
+
+
+def free_pip(plan: Plan, distributions: Iterable[Distribution]) -> None:
+    """Let the environment's own pip work in the stage, until :func:`bring_back` takes what it wrote.
+
+    Every other script names the final prefix, and starts there alone.
+    """
+    scripts = [
+        path
+        for d in distributions
+        if d.name == "pip"
+        for path in d.files
+        if path.parent == PurePosixPath("bin")
+    ]
+    python = plan.stage / "bin" / "python"
+    # A first line can hold no blank, and so much of a path: sh(1) takes a longer one, and Python a text.
+    plain = " " not in str(python) and len(os.fsencode(python)) < LONGEST_SHEBANG
+    head = f"#!{python}\n" if plain else f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n"
+    edits = []
+    for path in scripts:
+        first, _, rest = (plan.stage / path).read_bytes().partition(b"\n")
+        if first == f"#!{plan.prefix}/bin/python".encode():
+            edits.append(Edit(path=path, data=os.fsencode(head) + rest))
+    apply(edits, plan.stage)
 
 
 def bring_back(plan: Plan) -> Tree:

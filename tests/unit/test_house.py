@@ -8,11 +8,21 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
 
 FLOORS = (
-    {"cache", "credentials", "errors"},
+    {"cache", "credentials", "errors", "makefile"},
     {"control", "elf", "keys", "log", "missing", "process", "report", "scratch", "toolchain", "tree"},
     {"digests", "distributions", "elsewhere", "locks", "spec", "system", "versions"},
-    {"builddeps", "cleanroot", "configuration", "deb", "flat", "host", "indexes", "interpreter"},
-    {"plan"},
+    {
+        "builddeps",
+        "cleanroot",
+        "configuration",
+        "deb",
+        "flat",
+        "host",
+        "indexes",
+        "interpreter",
+        "virtualenv",
+    },
+    {"migration", "plan"},
     {
         "bytecode",
         "export",

@@ -82,17 +82,18 @@ sub qx_program {
 	return @lines;
 }
 
-# The options of dh_venvpkg for Dh_Lib::init: one for every configuration key.
+# The options of dh_venvpkg for Dh_Lib::init: one for every configuration key, and dh-virtualenv's.
 sub key_options {
 	my ($given) = @_;
 	my %options;
 	for my $declaration (qx_program('dh', 'options')) {
 		chomp($declaration);
-		my ($name, $kind) = $declaration =~ m/^([a-z-]+)(.*)$/;
+		my ($name, $kind) = $declaration =~ m/^([a-z-]+)(?:\|\w)?(.*)$/;
 		$options{$declaration} = sub {
 			my ($option, $value) = @_;
 			$value = $value ? 'true' : 'false' if $kind eq '!';
-			push(@{$given->{$name}}, $value);
+			# A flag's is a number, and JSON tells one from a text.
+			push(@{$given->{$name}}, "$value");
 		};
 	}
 	return \%options;
@@ -100,13 +101,15 @@ sub key_options {
 
 # Run one step for the packages that debhelper acts on, and do what it answers.
 sub run_step {
-	my ($step, $given) = @_;
+	my ($step, $given, $former) = @_;
 	my %roots = map { $_ => tmpdir($_) } @{$dh{DOPACKAGES}};
 	my $call = JSON::PP->new->canonical->encode({
 		packages => $dh{DOPACKAGES},
 		roots    => \%roots,
 		options  => $given // {},
 		cross    => is_cross_compiling() ? JSON::PP::true : JSON::PP::false,
+		former   => $former ? JSON::PP::true : JSON::PP::false,
+		scripts  => $dh{NOSCRIPTS} ? JSON::PP::false : JSON::PP::true,
 	});
 	return if $dh{NO_ACT};
 	$ENV{DH_VERBOSE} = 1 if $dh{VERBOSE};
