@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from venvpkg.control import read_upstream_version
+from venvpkg.debversion import to_python
 from venvpkg.distributions import find_folders, read_headers
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
@@ -125,12 +125,8 @@ def version_fallback(plan: Plan, environ: Mapping[str, str], exported: Path) -> 
     changelog = plan.spec.source / "debian" / "changelog"
     if not changelog.exists():
         return {}
-    written = read_upstream_version(changelog).replace("~", "")
-    try:
-        version = str(Version(written))
-    except InvalidVersion:
-        return {}
-    return dict.fromkeys(VERSION_VARIABLES, version)
+    version = to_python(read_upstream_version(changelog))
+    return dict.fromkeys(VERSION_VARIABLES, version) if version else {}
 
 
 def find_project(tree: Tree, exported: Path) -> str:

@@ -15,7 +15,7 @@ from venvpkg.control import Package, relation_names
 from venvpkg.distributions import Distribution, find_owners, text_of
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import BUNDLE, Plan
-from venvpkg.spec import env_package
+from venvpkg.spec import Spec, env_package
 from venvpkg.stage import merge
 from venvpkg.tree import Entry, Tree
 
@@ -35,13 +35,13 @@ MAINTAINED = ("preinst", "postinst", "prerm", "postrm", "config", "templates", "
 DIGITS = 16
 
 
-def require_declared(plan: Plan, packages: Sequence[Package]) -> None:
+def require_declared(spec: Spec, packages: Sequence[Package]) -> None:
     """Make sure that debian/control has both packages of a layered environment, and that they fit.
 
     Raises:
         VenvpkgError: ``layer-undeclared``, ``layers-architecture``, ``layer-version-bound``.
     """
-    name, lower = plan.spec.package, plan.spec.env_package
+    name, lower = spec.package, spec.env_package
     if name == lower:
         return
     found = {package.name: package for package in packages}

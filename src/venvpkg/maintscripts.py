@@ -1,16 +1,11 @@
-"""Renders the templates of debian-templates/."""
+"""Renders the maintainer scripts, the launchers and the lintian overrides of an environment's package."""
 
 import os
-import shlex
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
+from venvpkg.templates import render_template
 
 # Those of the second kind have to know every link that is in the stage at the end.
 EARLY, LATE = ("postinst", "prerm", "postrm"), ("preinst",)
@@ -23,39 +18,6 @@ class Snippet:
     script: str
     """``preinst``, ``postinst``, ``prerm`` or ``postrm``."""
     text: str
-
-
-def find_templates() -> Path:
-    """Return the folder of the templates: inside the installed package, or at the top of a checkout.
-
-    Raises:
-        VenvpkgError: ``templates-missing``.
-    """
-    package = Path(str(files("venvpkg")))
-    for folder in (package / "debian-templates", package.parent.parent / "debian-templates"):
-        if folder.is_dir():
-            return folder
-    raise VenvpkgError(
-        code="templates-missing",
-        message="venvpkg's own templates are missing.",
-        causes=[f"Looked in {package}."],
-        hint="Install venvpkg again: its installation is not whole.",
-    )
-
-
-@cache
-def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(find_templates()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # What is rendered is shell, where the filter sh quotes; HTML's escapes would break it.
-        autoescape=False,
-    )
-    made.filters["sh"] = lambda value: shlex.quote(str(value))
-    return made
 
 
 def render(plan: Plan, codename: str, scripts: tuple[str, ...], layer: str = "whole") -> tuple[Snippet, ...]:
@@ -79,10 +41,7 @@ def render(plan: Plan, codename: str, scripts: tuple[str, ...], layer: str = "wh
         "notes": plan.prefix / (".upgrade-env" if lower else ".upgrade"),
         "cache_tag": plan.interpreter.cache_tag,
     }
-    return tuple(
-        Snippet(script=name, text=_environment().get_template(f"{name}.sh.j2").render(values))
-        for name in scripts
-    )
+    return tuple(Snippet(script=name, text=render_template(f"{name}.sh.j2", **values)) for name in scripts)
 
 
 def find_links(stage: Path) -> list[tuple[str, str]]:
@@ -97,14 +56,15 @@ def find_links(stage: Path) -> list[tuple[str, str]]:
 
 def render_launcher(plan: Plan, name: str) -> str:
     """Return the launcher of an exposed entry point."""
-    return _environment().get_template("launcher.sh.j2").render(_values(plan), name=name)
+    return render_template("launcher.sh.j2", **_values(plan), name=name)
 
 
 def render_overrides(plan: Plan, package: str, exposed: tuple[str, ...]) -> str:
     """Return lintian overrides with their reasons, for what an environment is by its nature."""
     values = {**_values(plan), "package": package}
-    template = _environment().get_template("lintian-overrides.j2")
-    return template.render(values, exposed=exposed, compression=plan.spec.compression)
+    return render_template(
+        "lintian-overrides.j2", **values, exposed=exposed, compression=plan.spec.compression
+    )
 
 
 def _values(plan: Plan) -> dict[str, object]:

@@ -63,7 +63,15 @@ from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import Scan, read_elves
 from venvpkg.smoke import Smoke, plan_trial, require_passed, run_smoke
 from venvpkg.spec import Spec
-from venvpkg.stage import apply, bring_back, free_pip, normalise_modes, populate, put_in_place
+from venvpkg.stage import (
+    Populated,
+    apply,
+    bring_back,
+    free_pip,
+    normalise_modes,
+    populate,
+    put_in_place,
+)
 from venvpkg.system import System, host_architecture, read_owners
 from venvpkg.toolchain import parallel_jobs
 from venvpkg.tree import Tree
@@ -98,6 +106,7 @@ def build(call: Call, world: World) -> Answer:
         # Those of an unchanged dh_virtualenv have been shown to ps(1) before this was called.
         require_no_credentials(word for words in call.options.values() for word in words)
     specs = read_specs(call, world)
+    packages = read_control(world.source / "debian" / "control").packages
     for package in call.packages:
         # What an earlier run handed on must not outlive a failure of this one, nor a table that is gone.
         shutil.rmtree(world.source / STATE / package, ignore_errors=True)
@@ -106,17 +115,8 @@ def build(call: Call, world: World) -> Answer:
         require_unchanged(wheelhouse)
     for spec in specs:
         require_build_depends(spec, world.run, world.environ)
-        interpreter = choose_interpreter(spec, world.run, world.environ)
-        if wheelhouse:
-            require_fresh(spec, wheelhouse, interpreter.minor, host_architecture(world.run))
-            spec = take_from(spec, wheelhouse)
-        installer = find_installer(spec, world.run, world.environ)
-        export_locks(spec, interpreter, installer, world.run, world.environ)
-        plan = make_plan(spec, interpreter, call.roots[spec.package])
-        require_declared(plan, read_control(world.source / "debian" / "control").packages)
-        warn_of_mixed_indexes(plan, installer, world.environ)
-        with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
-            populated = populate(plan, installer, world.run, world.environ)
+        require_declared(spec, packages)
+        plan, populated = install(spec, call.roots[spec.package], wheelhouse, world)
         with step(f"{plan.prefix}: relocated") as details:
             edits = relocate(Tree.from_dir(plan.workshop), plan.made, plan.move, hermetic=spec.hermetic)
             details.append(f"{apply(edits, plan.workshop)} edits")
@@ -137,12 +137,26 @@ def build(call: Call, world: World) -> Answer:
         # postinst's part stands before that of dh_installsystemd, which starts services.
         add_scripts(answer, plan, world.codename, EARLY)
         # One that is bundled goes with the package, and no release of Debian takes it away.
-        for path in () if plan.bundled else (str(interpreter.path), "/usr/lib/os-release"):
+        for path in () if plan.bundled else (str(plan.interpreter.path), "/usr/lib/os-release"):
             answer.add_trigger(spec.env_package, path)
         if spec.layers:
             # The package under the project may be unpacked without it, and services run from both.
             answer.add_trigger(spec.package, str(plan.prefix / "pyvenv.cfg"))
     return answer
+
+
+def install(spec: Spec, package_root: Path, wheelhouse: Path | None, world: World) -> tuple[Plan, Populated]:
+    """Choose Python and installer, and make the environment in the plan's workshop."""
+    interpreter = choose_interpreter(spec, world.run, world.environ)
+    if wheelhouse:
+        require_fresh(spec, wheelhouse, interpreter.minor, host_architecture(world.run))
+        spec = take_from(spec, wheelhouse)
+    installer = find_installer(spec, world.run, world.environ)
+    export_locks(spec, interpreter, installer, world.run, world.environ)
+    plan = make_plan(spec, interpreter, package_root)
+    warn_of_mixed_indexes(plan, installer, world.environ)
+    with step(f"{plan.prefix}: installed with {installer.title} for Python {interpreter.version}"):
+        return plan, populate(plan, installer, world.run, world.environ)
 
 
 def settle(call: Call, world: World) -> Answer:

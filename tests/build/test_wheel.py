@@ -69,7 +69,7 @@ def ask(installed: Path, program: str) -> str:
 
 def test_templates_are_read_from_the_installed_wheel(installed: Path) -> None:
     """Every template of the checkout is there, with the same bytes, and it is found."""
-    program = "from venvpkg import maintscripts; print(maintscripts.find_templates())"
+    program = "from venvpkg import templates; print(templates.find_templates())"
     found = Path(ask(installed, program))
     assert found.is_relative_to(installed)
     wanted = {p.name: p.read_bytes() for p in (CHECKOUT / "debian-templates").iterdir()}
