@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from venvpkg.cache import make_key
 from venvpkg.digests import Digests, Memory
 from venvpkg.errors import VenvpkgError
+from venvpkg.log import ADVANCE, watched
 from venvpkg.plan import Plan
 from venvpkg.process import Runner, python_environment
 from venvpkg.toolchain import parallel_jobs
@@ -96,6 +97,7 @@ def _compile(
         "final": str(plan.prefix),
         "jobs": parallel_jobs(environ),
         "files": [str(path) for path in sources],
+        "advance": ADVANCE if watched() else "",
     }
     # Sets of constants are written in the order of their hashes.
     environment = {**python_environment(environ), "PYTHONHASHSEED": "0"}

@@ -1,87 +1,198 @@
 """The command line: click, the environment, exit codes."""
 
-import functools
-import io
 import json
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 import click
 
 import venvpkg as about
-from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
-from venvpkg.process import Shell, current_environment, redact
+from venvpkg.guard import EXIT_FOUND, EXIT_KNOWN, guarded, tell
+from venvpkg.process import Shell, current_environment
+from venvpkg.steps import dh
 
 if TYPE_CHECKING:
+    from venvpkg.pipeline import World
+    from venvpkg.scaffold import Draft
     from venvpkg.spec import Spec
-
-EXIT_FOUND, EXIT_KNOWN, EXIT_CRASH = 1, 3, 4
-P = ParamSpec("P")
-REPORT_TO = "Please report it with the log of the build."
-
-
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors into one message and an exit code: 3 for a known one, 4 for a crash of ours."""
-
-    @functools.wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        environ = current_environment()
-        # What is shown may have names that the terminal's encoding has not.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        try:
-            command(*args, **kwargs)
-        except VenvpkgError as error:
-            tell(str(error), environ)
-            sys.exit(EXIT_KNOWN)
-        except (
-            click.exceptions.ClickException,
-            click.exceptions.Exit,
-            click.exceptions.Abort,
-            BrokenPipeError,
-        ):
-            raise
-        except OSError as error:
-            # A full disk or a read-only tree is the user's to mend, wherever it was met.
-            tell(str(explain_os_error(error)), environ)
-            sys.exit(EXIT_KNOWN)
-        except Exception as error:
-            if environ.get("VENVPKG_DEBUG"):
-                raise
-            tell(f"error[crash]: {type(error).__name__}: {error}", environ)
-            click.echo(f"hint: This is a bug in venvpkg {about.__version__}. {REPORT_TO}", err=True)
-            click.echo("hint: VENVPKG_DEBUG=1 shows where it happened.", err=True)
-            sys.exit(EXIT_CRASH)
-
-    return wrapper
-
-
-def tell(text: str, environ: Mapping[str, str]) -> None:
-    """Write an error; what it quotes of a configuration or a tool may hold passwords."""
-    click.echo(redact(text, known_secrets(environ)), err=True)
-
-
-def explain_os_error(error: OSError) -> VenvpkgError:
-    """Return the known error that a failed system call is."""
-    return VenvpkgError(
-        code="no-space" if error.errno == 28 else "system-call-failed",
-        message=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-        hint="Free some space, and build again."
-        if error.errno == 28
-        else "Check that the place is there and may be written.",
-    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(about.__version__, message="venvpkg %(version)s")
-def venvpkg() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def venvpkg(debug: bool) -> None:
     """Build a Python project's whole environment into a Debian package.
 
-    In a Debian source package, say "dh $@ --with venvpkg" in debian/rules and build as usual.
+    "venvpkg build" makes packages of a project, with a debian/ of its own or without. In a Debian source
+    package, say "dh $@ --with venvpkg" in debian/rules and build as usual.
     """
+
+
+@venvpkg.command("build")
+@click.option(
+    "--install-build-depends",
+    is_flag=True,
+    help="Install what the build needs with apt (as root, or with sudo).",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where packages and logs go; dist/ of the project by default.",
+)
+@click.option("--source", "wants_source", is_flag=True, help="Build the source package, too.")
+@click.option(
+    "--sign",
+    is_flag=False,
+    flag_value="",
+    metavar="[KEY]",
+    help="Sign with this OpenPGP key, or the maintainer's: --sign=KEY.",
+)
+@click.option("--keep-going", is_flag=True, help="Go on with the next project when one does not build.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as one object.")
+@click.argument(
+    "folders", nargs=-1, metavar="[DIR]...", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@guarded
+def build_command(
+    install_build_depends: bool,
+    output: Path | None,
+    wants_source: bool,
+    sign: str | None,
+    keep_going: bool,
+    as_json: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Build packages of the projects in each DIR, the current folder by default.
+
+    A project needs a pyproject.toml and nothing else: where it has no debian/, one is made for the build, as
+    "venvpkg init" would write it. The folder stays as it is; the build runs in a copy. Beside each package
+    lies what was checked, and the log.
+    """
+    from venvpkg.delivery import Delivery, Order, deliver
+    from venvpkg.display import Display
+
+    display = Display(live=sys.stderr.isatty())
+    made: list[Delivery] = []
+    failed: list[dict[str, object]] = []
+    for folder in folders or (Path(),):
+        source = folder.resolve()
+        order = Order(
+            folder=source,
+            output=(output or source / "dist").absolute(),
+            source=wants_source,
+            sign=sign,
+            install_build_depends=install_build_depends,
+        )
+        try:
+            made.append(deliver(order, _world(source), display))
+        except VenvpkgError as error:
+            display.clear()
+            if not as_json and not keep_going:
+                raise
+            failed.append({"folder": str(source), **error.to_dict()})
+            tell(str(error), current_environment())
+            if not keep_going:
+                break
+            continue
+        if not as_json:
+            click.echo(made[-1].to_text())
+    if as_json:
+        click.echo(json.dumps({"builds": [each.to_dict() for each in made], "failed": failed}, indent=1))
+    sys.exit(EXIT_KNOWN if failed else 0)
+
+
+@venvpkg.command("init")
+@click.option("--service", "wants_service", is_flag=True, help="Write a systemd unit, too.")
+@click.option("--command", help="The service's program with its arguments, where the project has several.")
+@click.option("--interactive", is_flag=True, help="Ask for what goes into debian/control.")
+@click.option(
+    "--static", is_flag=True, help="Read pyproject.toml alone; install nothing to see what is inside."
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--dry-run", is_flag=True, help="Print the files, and write nothing.")
+@click.option("--check", is_flag=True, help="Write nothing; say what of debian/ does not fit the project.")
+@click.argument(
+    "folder", metavar="[DIR]", type=click.Path(exists=True, file_okay=False, path_type=Path), default="."
+)
+@guarded
+def init_command(
+    wants_service: bool,
+    command: str | None,
+    interactive: bool,
+    static: bool,
+    force: bool,
+    dry_run: bool,
+    check: bool,
+    folder: Path,
+) -> None:
+    """Write a debian/ for the project in DIR.
+
+    It comes from pyproject.toml, and from what is inside the environment, which is installed in a temporary
+    folder for that: the Architecture, and the licences of what is bundled. What can't be known is a line
+    that begins with FIXME, which "venvpkg build" refuses.
+    """
+    from venvpkg.drafting import Wish, draft_debian, find_stale
+    from venvpkg.scaffold import ALWAYS, find_unfinished, render_draft, require_room, write_files
+
+    source = folder.resolve()
+    world = _world(source)
+    if check:
+        stale = find_stale(source, world)
+        for line in stale or ("debian/ fits the project",):
+            click.echo(line)
+        sys.exit(EXIT_FOUND if stale else 0)
+    if not (force or dry_run):
+        require_room(ALWAYS, source)
+    service = (command or "") if wants_service or command else None
+    draft = draft_debian(source, world, Wish(service=service, static=static))
+    made = render_draft(_asked(draft) if interactive else draft)
+    if dry_run:
+        for name, text in made.items():
+            click.echo(f"--- {name}\n{text}")
+        return
+    write_files(made, source, force=force)
+    for name in made:
+        click.echo(f"wrote {name}")
+    unfinished = find_unfinished(source)
+    for line in unfinished:
+        click.echo(f"left to you: {line}")
+    click.echo(
+        'Next: "venvpkg build"' if not unfinished else 'Next: replace each FIXME, then "venvpkg build"'
+    )
+
+
+def _asked(draft: "Draft") -> "Draft":
+    from dataclasses import replace
+
+    answers = {
+        name: click.prompt(title, default=getattr(draft, name), err=True)
+        for name, title in (
+            ("version", "Version"),
+            ("maintainer", "Maintainer"),
+            ("synopsis", "Description, in one line"),
+            ("section", "Section"),
+            ("homepage", "Homepage"),
+            ("licence", "Licence"),
+        )
+    }
+    return replace(draft, **answers)
+
+
+def _world(source: Path) -> "World":
+    from venvpkg.cache import Cache
+    from venvpkg.pipeline import World
+    from venvpkg.system import read_codename
+
+    environ = current_environment()
+    return World(
+        source=source,
+        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
+        environ=environ,
+        codename=read_codename(),
+        cache=Cache.of(environ),
+    )
 
 
 @venvpkg.command("build-depends")
@@ -409,8 +520,9 @@ def list_command(as_json: bool) -> None:
     Files are looked for and not read; "venvpkg verify PREFIX" compares them.
     """
     from venvpkg import host
+    from venvpkg.system import read_codename
 
-    found = host.list_environments(current_environment(), _codename(), Shell())
+    found = host.list_environments(current_environment(), read_codename(), Shell())
     if as_json:
         click.echo(host.to_json(found))
     else:
@@ -451,67 +563,4 @@ def shell_command(name: str) -> None:
     replace_process(plan_shell(prefix, environ, interactive=sys.stdin.isatty()))
 
 
-@venvpkg.group(hidden=True)
-def dh() -> None:
-    """What the dh_venvpkg commands call; each reads and writes JSON."""
-
-
-@dh.command()
-@guarded
-def options() -> None:
-    """Print the options of dh_venvpkg as Getopt::Long declares them."""
-    from venvpkg.keys import KEYS
-    from venvpkg.virtualenv import OPTIONS
-
-    click.echo("\n".join([*(key.option for key in KEYS if key.has_option), *OPTIONS]))
-
-
-@dh.command()
-@guarded
-def environment() -> None:
-    """Print the variables that a build needs, a line each: what dpkg-deb compresses with."""
-    from venvpkg.configuration import read_compression, read_configuration, read_variables
-
-    environ = current_environment()
-    configuration = read_configuration(Path.cwd())
-    for name, value in read_compression(configuration, read_variables(environ)).items():
-        if name not in environ:
-            click.echo(f"{name}={value}")
-
-
-@dh.command()
-@click.argument("name", type=click.Choice(["build", "settle", "verify"]))
-@guarded
-def step(name: str) -> None:
-    """Run one step for the packages that standard input names, and print what debhelper has to do."""
-    from venvpkg import pipeline
-    from venvpkg.cache import Cache
-    from venvpkg.debhelper import Answer, Call
-
-    environ = current_environment()
-    source = Path.cwd().resolve()
-    world = pipeline.World(
-        source=source,
-        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
-        environ=environ,
-        codename=_codename(),
-        cache=Cache.of(environ),
-    )
-    call = Call.from_json(sys.stdin.read(), source)
-    if name == "verify":
-        reports = pipeline.gate(call, world)
-        for package, report in reports.items():
-            if report.findings:
-                click.echo(f"{package}: {len(report.findings)} findings\n{report.to_text()}", err=True)
-        if any(report.findings for report in reports.values()):
-            sys.exit(EXIT_FOUND)
-    steps = {"build": pipeline.build, "settle": pipeline.settle}
-    answer = steps[name](call, world) if name in steps else Answer()
-    click.echo(answer.to_json())
-
-
-def _codename() -> str:
-    for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VERSION_CODENAME="):
-            return line.partition("=")[2].strip("\"'")
-    return ""
+venvpkg.add_command(dh)

@@ -32,3 +32,12 @@ class VenvpkgError(Exception):
         if self.hint:
             lines += [f"hint: {line}" for line in self.hint.splitlines()]
         return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the four parts for ``--json``."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "causes": [line for cause in self.causes for line in cause.splitlines()],
+            "hint": self.hint,
+        }

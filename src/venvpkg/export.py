@@ -3,7 +3,7 @@
 import json
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -42,22 +42,32 @@ def export_project(plan: Plan, target: Path) -> None:
             causes=["It has neither pyproject.toml nor setup.py."],
             hint="Name its folder with the key project, or set project = false to install requirements only.",
         )
-    debian = plan.spec.source / "debian"
-    made = {
-        debian / ".debhelper",
-        debian / "tmp",
-        debian / "files",
-        debian / "wheelhouse",
-        *(p.parent for p in debian.glob("*/DEBIAN")),
-    }
-    made |= {debian / plan.package_root.name, *(debian / p.stem for p in debian.glob("*.substvars"))}
+    copy_source(source, target, made_by_debhelper(plan.spec.source) | {plan.package_root})
+
+
+def made_by_debhelper(source: Path) -> set[Path]:
+    """Return what a build leaves below debian/, and the wheels that are kept there."""
+    debian = source / "debian"
+    made = {debian / ".debhelper", debian / "tmp", debian / "files", debian / "wheelhouse"}
+    made |= {p.parent for p in debian.glob("*/DEBIAN")}
+    return made | {debian / p.stem for p in debian.glob("*.substvars")}
+
+
+def copy_source(source: Path, target: Path, without: Container[Path]) -> None:
+    """Copy a source tree, with a pointer in the place of its repository.
+
+    Args:
+        source: the folder to copy.
+        target: what it becomes; must not be there.
+        without: paths that are left out, beside bytecode, devices and what debhelper notes.
+    """
 
     def skip(folder: str, names: list[str]) -> list[str]:
         here = Path(folder)
         return [
             n
             for n in names
-            if here / n in made
+            if here / n in without
             or _is_special(here / n)
             or n in ("__pycache__", ".git")
             or n.endswith((".debhelper.log", ".debhelper", ".substvars"))

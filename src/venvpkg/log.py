@@ -1,9 +1,89 @@
-"""One line a step, with its time."""
+"""One line a step, with its time; and the same as events, for a program that watches the build."""
 
+import json
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+# What one of our own programs writes to standard error: ADVANCE DONE TOTAL UNIT.
+ADVANCE = "venvpkg-advance"
+UNITS = {"B": 1e-6, "KiB": 1024e-6, "MiB": 1024**2 / 1e6, "GiB": 1024**3 / 1e6}
+# uv says so of what is large.
+BEGUN, FETCHED = re.compile(r"Downloading (\S+) \(([\d.]+) ?(\w+)\)"), re.compile(r" *Downloaded (\S+)")
+
+
+@dataclass(slots=True)
+class Events:
+    """Where events go, and what has been downloaded so far."""
+
+    stream: IO[str] | None = None
+    sizes: dict[str, float] = field(default_factory=dict)
+    """In megabytes, by distribution."""
+    done: set[str] = field(default_factory=set)
+    silent: bool = False
+    """Nothing is written to standard error."""
+
+    def say(self, text: str) -> None:
+        """Write a line for people."""
+        if not self.silent:
+            print(text, file=sys.stderr, flush=True)
+
+    def tell(self, event: str, **values: object) -> None:
+        """Write one event, a line of JSON."""
+        if self.stream:
+            print(json.dumps({"event": event, **values}), file=self.stream, flush=True)
+
+
+_events = Events()
+
+
+def send_events(path: Path) -> None:
+    """Append an event to a file for each step that begins and ends, and for each part of it that is done.
+
+    They are ``{"event": "begin", "title"}``, ``{"event": "end", "title", "details", "seconds"}``,
+    ``{"event": "advance", "done", "total", "unit"}``, and ``{"event": "note" | "warning", "text"}``.
+    """
+    _events.stream = path.open("a", encoding="utf-8")
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Say nothing of the steps of the body: it is a rehearsal, and what follows will say the same."""
+    before, _events.silent = _events.silent, True
+    try:
+        yield
+    finally:
+        _events.silent = before
+
+
+def watched() -> bool:
+    """Tell whether anybody wants to hear how far a step is."""
+    return _events.stream is not None
+
+
+def heed(line: str) -> bool:
+    """Take a line of a command's standard error for an event, and tell whether it was nothing else."""
+    if not _events.stream:
+        return line.startswith(f"{ADVANCE} ")
+    if line.startswith(f"{ADVANCE} "):
+        _, done, total, unit = line.split(maxsplit=3)
+        _events.tell("advance", done=int(done), total=int(total), unit=unit)
+        return True
+    if begun := BEGUN.fullmatch(line):
+        _events.sizes[begun[1]] = float(begun[2]) * UNITS.get(begun[3], 1)
+    elif fetched := FETCHED.fullmatch(line):
+        _events.done.add(fetched[1])
+    else:
+        return False
+    got = sum(size for name, size in _events.sizes.items() if name in _events.done)
+    total_size = sum(_events.sizes.values())
+    _events.tell("advance", done=round(got, 1), total=round(total_size, 1), unit="MB downloaded")
+    return False
 
 
 @contextmanager
@@ -13,9 +93,10 @@ def step(title: str) -> Iterator[list[str]]:
     On a terminal the title stands there while the step runs. What the body appends to the list that
     it is given follows the title. A step that fails says nothing: its error does.
     """
-    live = sys.stderr.isatty()
+    live = sys.stderr.isatty() and not _events.silent
     if live:
         print(f"   {title} …", end="", file=sys.stderr, flush=True)
+    _events.tell("begin", title=title)
     details: list[str] = []
     start = time.monotonic()
     try:
@@ -24,15 +105,19 @@ def step(title: str) -> Iterator[list[str]]:
         if live:
             print(file=sys.stderr)
         raise
-    line = f"   {title}{': ' if details else ''}{', '.join(details)} ({time.monotonic() - start:.1f} s)"
-    print(f"\r\033[K{line}" if live else line, file=sys.stderr, flush=True)
+    seconds = time.monotonic() - start
+    _events.tell("end", title=title, details=details, seconds=round(seconds, 1))
+    line = f"   {title}{': ' if details else ''}{', '.join(details)} ({seconds:.1f} s)"
+    _events.say(f"\r\033[K{line}" if live else line)
 
 
 def note(text: str) -> None:
     """Say something that the user may want to know."""
-    print(f"   note: {text}", file=sys.stderr, flush=True)
+    _events.tell("note", text=text)
+    _events.say(f"   note: {text}")
 
 
 def warn(text: str) -> None:
     """Say something that the user should look at."""
-    print(f"   warning: {text}", file=sys.stderr, flush=True)
+    _events.tell("warning", text=text)
+    _events.say(f"   warning: {text}")

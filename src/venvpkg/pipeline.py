@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from venvpkg.debhelper import (
 from venvpkg.depends import Needs, Survey, compute, survey
 from venvpkg.digests import Digests, Memory
 from venvpkg.distributions import Distribution, read_distributions
-from venvpkg.evidence import find_clashes, gather
+from venvpkg.evidence import Evidence, find_clashes, gather
 from venvpkg.expose import explain_to_lintian, expose, exposed_names
 from venvpkg.indexes import require_no_credentials
 from venvpkg.installers import find_installer, warn_of_mixed_indexes
@@ -82,6 +82,8 @@ from venvpkg.wheelhouse import find_wheelhouse, require_fresh, require_unchanged
 
 # The hashes of the files, from one step to the next.
 DIGESTS = "digests"
+# What came of the checks, for whoever hands the package on.
+VERIFIED = "verified.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,8 +349,25 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             for path, line in evidence.startup.items():
                 note(f"{path} runs code whenever Python starts: {line[:80]}")
             details.append(f"{report.checked} files")
-        reports[plan.spec.package] = report.without(plan.spec.accept)
+        left = reports[plan.spec.package] = report.without(plan.spec.accept)
+        (plan.state / VERIFIED).write_text(to_proof(plan, state, evidence, report, left), encoding="utf-8")
     return reports
+
+
+def to_proof(plan: Plan, state: State, evidence: Evidence, report: Report, left: Report) -> str:
+    """Return as JSON what was checked and run of an environment, and what came of it."""
+    smoke = evidence.smoke or Smoke()
+    programs = [name for d in evidence.distributions if d.name == state.project for name in d.scripts]
+    about = {
+        "prefix": str(plan.prefix),
+        "checked": report.checked,
+        "findings": [asdict(finding) for finding in left.findings],
+        "accepted": [asdict(f) for f in report.findings if f not in left.findings],
+        "imported": sorted(smoke.imported),
+        "commands": list(smoke.commands),
+        "programs": [str(plan.prefix / "bin" / name) for name in sorted(programs)],
+    }
+    return json.dumps(about, indent=1, ensure_ascii=False)
 
 
 def finish(plan: Plan) -> tuple[Tree, dict[str, str] | None]:

@@ -7,18 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, BinaryIO, Protocol, cast
 
 from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
+from venvpkg.log import heed
 
 KEPT_LINES = 4000
 SHOWN_LINES = 25
+# Seconds.
+TICK, GRACE = 0.1, 10
 # Up to the last @ before the path, for a password may hold one; the second is one with a slash in it, which
 # no port has.
 SECRET = re.compile(r"(?<=://)(?:[^/\s]+@|[^\s/:@]*:(?!\d*(?:[/?#\s]|$))[^\s@]*/\S*@)")
@@ -126,6 +131,8 @@ class Shell:
                 # What a command was given it may say, without a URL around it.
                 secrets = known_secrets(env) if secrets is None else secrets
                 line = redact(raw.decode("utf-8", "replace").rstrip("\n"), secrets)
+                if heed(line):
+                    continue
                 lines.append(line)
                 if self.verbose:
                     print(line, file=sys.stderr, flush=True)
@@ -169,6 +176,71 @@ def stream(argv: Sequence[str | Path]) -> Iterator[BinaryIO]:
             causes=said[-SHOWN_LINES:],
             lines=said,
         )
+
+
+def follow(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    hear: Callable[[str], None],
+    tick: Callable[[int], None],
+) -> int:
+    """Run a command that takes long, and return its exit status.
+
+    Args:
+        argv: the command; what it starts is ended with it, when this is interrupted.
+        env: its whole environment.
+        cwd: where it runs.
+        hear: is given each line of its output, standard error among it, without credentials.
+        tick: is called several times a second with the id of its session (setsid(2)).
+    """
+    child = subprocess.Popen(
+        [str(word) for word in argv],
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert child.stdout
+    secrets = known_secrets(env)
+    said: SimpleQueue[bytes | None] = SimpleQueue()
+
+    def read(stream: IO[bytes]) -> None:
+        for raw in stream:
+            said.put(raw)
+        said.put(None)
+
+    reader = threading.Thread(target=read, args=(child.stdout,), daemon=True)
+    reader.start()
+    ended = 0.0
+    try:
+        while True:
+            try:
+                raw = said.get(timeout=TICK)
+            except Empty:
+                tick(child.pid)
+                # What was left running in the background keeps the pipe, and is nobody's to wait for.
+                ended = ended or (time.monotonic() if child.poll() is not None else 0)
+                if ended and time.monotonic() - ended > 1:
+                    break
+                continue
+            if raw is None:
+                break
+            hear(redact(raw.decode("utf-8", "replace").rstrip("\n"), secrets))
+        return child.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        raise
 
 
 def _feed(stream: IO[bytes], text: str) -> None:

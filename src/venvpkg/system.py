@@ -150,3 +150,11 @@ def read_owners(run: Runner, paths: Iterable[str]) -> dict[str, str]:
 def host_architecture(run: Runner) -> str:
     """Return Debian's name of the architecture that packages are built for."""
     return run(["dpkg-architecture", "-qDEB_HOST_ARCH"]).stdout.strip()
+
+
+def read_codename() -> str:
+    """Return VERSION_CODENAME of this system (os-release(5)), or nothing."""
+    for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VERSION_CODENAME="):
+            return line.partition("=")[2].strip("\"'")
+    return ""

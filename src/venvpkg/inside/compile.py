@@ -1,7 +1,8 @@
 """Compile files to hash-based, unchecked bytecode, the same bytes every time.
 
-Reads ``{"stage", "final", "jobs", "files": [...]}`` as JSON from standard input and writes
-``{"compiled": N, "failed": [...], "broken": [...]}``. The files of a folder are compiled in their order, in a
+Reads ``{"stage", "final", "jobs", "files": [...], "advance"}`` as JSON from standard input and writes
+``{"compiled": N, "failed": [...], "broken": [...]}``. Where "advance" is a word, lines to standard error that
+begin with it tell how many files are done. The files of a folder are compiled in their order, in a
 process that is forked from the same state for every folder: what a process compiled before decides which
 strings are shared, and so which bytes marshal writes (CPython issue 129724).
 """
@@ -65,6 +66,7 @@ def main() -> None:
     # What lives is not looked at again, nor copied for that, in every child.
     gc.disable()
     gc.freeze()
+    done = 0
     while waiting or running:
         while waiting and len(running) < jobs:
             folder, names = waiting.pop()
@@ -72,6 +74,9 @@ def main() -> None:
             running[child] = (folder, names)
         child, status = os.wait()
         folder, names = running.pop(child)
+        done += len(names)
+        if asked.get("advance"):
+            sys.stderr.write(f"{asked['advance']} {done} {len(asked['files'])} modules\n")
         if os.WIFSIGNALED(status) and len(names) > 1:
             # One of them is nested deeper than this interpreter can bear; the others are not.
             waiting += [(folder, [name]) for name in names]

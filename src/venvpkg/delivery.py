@@ -1,0 +1,423 @@
+"""From a project's folder to packages in dist/: what ``venvpkg build`` does."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from debian.deb822 import Deb822, PkgRelation
+
+from venvpkg.builddeps import Wanted, apt_line, find_missing, install
+from venvpkg.configuration import read_configuration
+from venvpkg.control import format_relations, read_control
+from venvpkg.display import Display
+from venvpkg.drafting import Wish, choose_specs, draft_debian, read_metadata
+from venvpkg.errors import VenvpkgError
+from venvpkg.export import copy_source, made_by_debhelper
+from venvpkg.log import silence
+from venvpkg.pipeline import VERIFIED, World
+from venvpkg.plan import STATE
+from venvpkg.process import describe_status, follow
+from venvpkg.scaffold import find_unfinished, render_draft, write_files
+from venvpkg.scratch import scratch_folder
+from venvpkg.system import host_architecture
+from venvpkg.watch import Watch
+
+# What a build takes beside the packages that it declares.
+TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
+# Folders of a working tree that are no part of what is packaged.
+LEFT_OUT = (".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".vagrant")
+# This program is these packages.
+OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
+ERROR = re.compile(r"error\[([a-z0-9-]+)\]: (.*)")
+SHOWN_LINES = 25
+RESULTS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*.tar.*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is asked for."""
+
+    folder: Path
+    """The project's folder, absolute."""
+    output: Path
+    """Where the results go, absolute."""
+    source: bool = False
+    """The source package is wanted, too."""
+    sign: str | None = None
+    """A key to sign with (dpkg-buildpackage(1), -k), empty for the maintainer's, None for no signature."""
+    install_build_depends: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """One binary package that was built."""
+
+    package: str
+    version: str
+    architecture: str
+    file: Path
+    size: int
+    """Of the .deb, in bytes."""
+    installed_size: int
+    """In bytes, as debhelper estimated it (Policy §5.6.20)."""
+    depends: str
+    sha256: str
+    """Of the .deb, hexadecimal."""
+    commands: tuple[str, ...]
+    """What it brings into /usr/bin, else the project's own programs, as paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What came of an order."""
+
+    folder: Path
+    products: tuple[Product, ...]
+    files: tuple[Path, ...]
+    """All that was written into the output folder."""
+    log: Path
+    steps: tuple[tuple[str, float], ...]
+    """Title and seconds."""
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for ``--json``: sizes in bytes, times in seconds."""
+        return {
+            "folder": str(self.folder),
+            "packages": [{**asdict(p), "file": str(p.file)} for p in self.products],
+            "files": [str(path) for path in self.files],
+            "log": str(self.log),
+            "steps": [{"title": title, "seconds": seconds} for title, seconds in self.steps],
+            "seconds": self.seconds,
+        }
+
+    def to_text(self) -> str:
+        """Return it for people."""
+        lines = []
+        for product in self.products:
+            lines += [
+                f"{product.file}",
+                f"  {_size(product.size)}, installed {_size(product.installed_size)}",
+                f"  Depends: {product.depends or 'nothing'}",
+            ]
+            lines += [f"  runs: {', '.join(product.commands)}"] if product.commands else []
+        # Debug symbols are for whoever asks for them.
+        debs = [p.file for p in self.products if not p.package.endswith("-dbgsym")]
+        if debs:
+            words = " ".join(str(d) if d.is_absolute() else f"./{d}" for d in map(_shown, debs))
+            lines += ["", f"Built in {self.seconds:.1f} s. To install:", f"  sudo apt install {words}"]
+        return "\n".join(lines)
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def deliver(order: Order, world: World, display: Display) -> Delivery:
+    """Build the packages of a project, with its own debian/ or one that is made for the occasion.
+
+    The project's folder stays as it is, but for the output folder: the build runs in a copy.
+
+    Raises:
+        VenvpkgError: ``project-not-found``, ``build-tools-missing``, ``debian-unfinished``,
+            ``build-depends-missing``, ``build-failed``, and what a step of the build raised.
+    """
+    begun = time.monotonic()
+    require_project(order.folder)
+    require_tools(order, world)
+    with scratch_folder() as scratch:
+        copy = scratch / "build" / (order.folder.name or "source")
+        copy.parent.mkdir()
+        copy_source(order.folder, copy, left_out(order))
+        wheelhouse = order.folder / "debian" / "wheelhouse"
+        if wheelhouse.is_dir():
+            shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
+        steps = prepare(order, copy, world, display)
+        built = run_build(order, copy, scratch / "events", world, display, steps)
+        files = hand_over(order, copy, built.log)
+    products = tuple(describe(path, world) for path in files if path.suffix in (".deb", ".ddeb"))
+    return Delivery(
+        folder=order.folder,
+        products=products,
+        files=files,
+        log=next(path for path in files if path.suffix == ".build"),
+        steps=tuple(built.steps),
+        seconds=round(time.monotonic() - begun, 1),
+    )
+
+
+def require_project(folder: Path) -> None:
+    """Make sure that there is something to build.
+
+    Raises:
+        VenvpkgError: ``debian-unfinished``, where lines of debian/ are left to their owner.
+    """
+    unfinished = find_unfinished(folder)
+    if unfinished:
+        raise VenvpkgError(
+            code="debian-unfinished",
+            message=f"{len(unfinished)} lines in debian/ are not written yet.",
+            causes=unfinished,
+            hint="Replace each FIXME by what it asks for, and build again.",
+        )
+
+
+def require_tools(order: Order, world: World) -> None:
+    """Make sure that Debian's tools are there.
+
+    Raises:
+        VenvpkgError: ``build-tools-missing``; what installing raises.
+    """
+    path = world.environ.get("PATH")
+    missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)]
+    if missing and order.install_build_depends and shutil.which("apt-get", path=path):
+        install(
+            Wanted(relations=("build-essential", "debhelper"), sources=()),
+            world.run,
+            world.environ,
+            sudo=True,
+        )
+        missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)]
+    if missing:
+        raise VenvpkgError(
+            code="build-tools-missing",
+            message="Debian's tools for building packages are not installed.",
+            causes=[f"Missing: {', '.join(missing)}."],
+            hint="apt-get install --no-install-recommends build-essential debhelper",
+        )
+
+
+def left_out(order: Order) -> set[Path]:
+    """Return what of a working tree is not copied: results, environments, caches of other tools."""
+    found = {order.output, *(order.folder / name for name in LEFT_OUT)} | made_by_debhelper(order.folder)
+    return found | {path.parent for path in order.folder.glob("*/pyvenv.cfg")}
+
+
+def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tuple[str, float]]:
+    """Give the copy a debian/ where there is none, and the machine what the build depends on."""
+    steps: list[tuple[str, float]] = []
+
+    def done(title: str, start: float) -> None:
+        seconds = time.monotonic() - start
+        steps.append((title, round(seconds, 1)))
+        display.end(title, seconds)
+
+    start = time.monotonic()
+    display.begin("looking for build dependencies")
+    if (copy / "debian" / "control").is_file():
+        relations = declared(copy, world)
+        require_installed(relations, order, world)
+        done(f"{len(relations)} build dependencies are there", start)
+        return steps
+    configuration = read_configuration(copy)
+    wanted = Wanted.of(choose_specs(configuration, read_metadata(copy, configuration), world.environ))
+    require_installed(wanted.relations, order, world)
+    done(f"{len(wanted.relations)} build dependencies are there", start)
+    start = time.monotonic()
+    display.begin("looking at what is inside, for debian/")
+    with silence():
+        draft = draft_debian(copy, world, Wish(whole=True))
+    # A name that is given to a package comes from pyproject.toml, not from what lies in debian/ already.
+    made = {name: text for name, text in render_draft(draft).items() if not (copy / name).exists()}
+    write_files(made, copy, force=False)
+    require_installed(declared(copy, world), order, world)
+    done(f"debian/ made for {draft.name} {draft.version}", start)
+    return steps
+
+
+def declared(source: Path, world: World) -> tuple[str, ...]:
+    """Return the clauses of Build-Depends without this program itself, which is there."""
+    clauses = read_control(source / "debian" / "control").build_depends.split(",")
+    return tuple(c.strip() for c in clauses if c.strip() and not OURS.match(c.strip()))
+
+
+def require_installed(relations: Sequence[str], order: Order, world: World) -> None:
+    """Make sure that build dependencies are installed.
+
+    Raises:
+        VenvpkgError: ``build-depends-missing``; what installing raises.
+    """
+    missing = find_missing(relations, world.run)
+    if missing and order.install_build_depends:
+        install(Wanted(relations=missing, sources=()), world.run, world.environ, sudo=True)
+        missing = find_missing(relations, world.run)
+    if missing:
+        raise VenvpkgError(
+            code="build-depends-missing",
+            message=f"{len(missing)} build dependencies are not installed.",
+            causes=[f"Missing: {', '.join(missing)}."],
+            hint=f"{apt_line(missing)}\nOr let it do that: venvpkg build --install-build-depends",
+        )
+
+
+def build_environment(environ: Mapping[str, str], events: Path) -> dict[str, str]:
+    """Return the environment in which debhelper finds this venvpkg, wherever it is installed.
+
+    Its commands are beside the running interpreter, in an environment that pip or pipx made, and its Perl
+    modules inside the package; both are at the top of a checkout. Debian's own package has them in
+    debhelper's places.
+    """
+    made = dict(environ)
+    package = Path(__file__).resolve().parent
+    for commands, modules in (
+        (Path(sys.prefix) / "bin", package / "perl"),
+        (package.parent / "perl" / "bin", package.parent / "perl"),
+    ):
+        if (modules / "Debian").is_dir() and (commands / "dh_venvpkg").is_file():
+            made["PATH"] = f"{commands}:{environ.get('PATH', os.defpath)}"
+            made["PERL5LIB"] = ":".join(filter(None, [str(modules), environ.get("PERL5LIB")]))
+            break
+    # What starts as python3 -m venvpkg has to find this package, and not another version.
+    if package.parent.name == "src":
+        made["PYTHONPATH"] = ":".join(filter(None, [str(package.parent), environ.get("PYTHONPATH")]))
+    return made | {"VENVPKG_EVENTS": str(events)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A build that came to its end."""
+
+    log: Path
+    steps: list[tuple[str, float]]
+
+
+def run_build(
+    order: Order,
+    copy: Path,
+    events: Path,
+    world: World,
+    display: Display,
+    steps: list[tuple[str, float]],
+) -> Ran:
+    """Run dpkg-buildpackage in the copy.
+
+    Raises:
+        VenvpkgError: what a step of venvpkg's own said, else ``build-failed``; the log is kept.
+    """
+    words = ["dpkg-buildpackage", "-d", "-F" if order.source else "-b"]
+    words += ["-us", "-uc"] if order.sign is None else [f"-k{order.sign}"] if order.sign else []
+    control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
+    version = control["Version"].partition(":")[2] or control["Version"]
+    name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
+    log = copy.parent / name
+    watch = Watch(display=display, log=log, events=events, roots=copy / "debian", steps=steps)
+    environ = build_environment(world.environ, events)
+    status = follow(words, env=environ, cwd=copy, hear=watch.hear, tick=watch.tick)
+    watch.take_events()
+    watch.next_command("")
+    display.clear()
+    if status != 0:
+        order.output.mkdir(parents=True, exist_ok=True)
+        kept = order.output / name
+        shutil.copyfile(log, kept)
+        raise explain(watch.lines, kept, status)
+    return Ran(log=log, steps=watch.steps)
+
+
+def explain(lines: Sequence[str], log: Path, status: int) -> VenvpkgError:
+    """Return the error that a failed build ended with: that of a step of ours, else the last lines."""
+    found = [number for number, line in enumerate(lines) if ERROR.match(line)]
+    if found:
+        first = ERROR.match(lines[found[-1]])
+        assert first
+        causes, hints = [], []
+        for line in lines[found[-1] + 1 :]:
+            if line.startswith("hint: "):
+                hints.append(line.removeprefix("hint: "))
+            elif line.startswith("  ") and not hints:
+                causes.append(line[2:])
+            else:
+                break
+        return VenvpkgError(
+            code=first[1], message=first[2], causes=[*causes, f"The whole log: {log}"], hint="\n".join(hints)
+        )
+    findings = [
+        n for n, line in enumerate(lines) if re.fullmatch(r"[a-z0-9][a-z0-9+.-]+: \d+ findings", line)
+    ]
+    if findings:
+        block = []
+        for line in lines[findings[-1] + 1 :]:
+            if not re.match(r"V\d{3} |  hint: ", line):
+                break
+            block.append(line)
+        return VenvpkgError(
+            code="findings",
+            message=f"The checks found something in {lines[findings[-1]].replace(':', ',')}.",
+            causes=[*block, f"The whole log: {log}"],
+            hint="Mend it, or accept a finding with its reason (docs/configuration.md, accept).",
+        )
+    return VenvpkgError(
+        code="build-failed",
+        message=f"dpkg-buildpackage ended with {describe_status(status)}.",
+        causes=[*lines[-SHOWN_LINES:], f"The whole log: {log}"],
+        hint="Look above for the first line that is an error.",
+    )
+
+
+def hand_over(order: Order, copy: Path, log: Path) -> tuple[Path, ...]:
+    """Put the results into the output folder, and beside each package the proof that it works."""
+    results = sorted({path for glob in RESULTS for path in copy.parent.glob(glob) if path.is_file()})
+    results += [log, *write_proofs(copy, results)]
+    order.output.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(order.output) as scratch:
+        for path in results:
+            shutil.copyfile(path, scratch / path.name)
+        for path in results:
+            (scratch / path.name).replace(order.output / path.name)
+    return tuple(order.output / path.name for path in results)
+
+
+def write_proofs(copy: Path, results: Sequence[Path]) -> list[Path]:
+    """Write what dh_venvpkg_verify found out of each package that has an environment."""
+    written = []
+    for path in results:
+        told = copy / STATE / path.name.partition("_")[0] / VERIFIED
+        if path.suffix == ".deb" and told.is_file():
+            proof = {"file": path.name, "sha256": digest_of(path), **json.loads(told.read_text("utf-8"))}
+            beside = path.with_suffix(".verified.json")
+            beside.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            written.append(beside)
+    return written
+
+
+def digest_of(path: Path) -> str:
+    """Return a file's SHA-256, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def describe(deb: Path, world: World) -> Product:
+    """Return what a .deb says of itself (dpkg-deb(1))."""
+    fields = Deb822(world.run(["dpkg-deb", "--field", deb]).stdout)
+    names = world.run(["dpkg-deb", "--contents", deb]).stdout.splitlines()
+    paths = [line.split(maxsplit=5)[5].removeprefix(".") for line in names if line.count(" ") >= 5]
+    commands = [p for p in paths if re.fullmatch(r"/usr/s?bin/[^/]+", p)]
+    told = deb.with_suffix(".verified.json")
+    if not commands and told.is_file():
+        commands = json.loads(told.read_text("utf-8"))["programs"]
+    return Product(
+        package=fields["Package"],
+        version=fields["Version"],
+        architecture=fields["Architecture"],
+        file=deb,
+        size=deb.stat().st_size,
+        installed_size=int(fields.get("Installed-Size", "0")) * 1024,
+        depends=format_relations(PkgRelation.str(PkgRelation.parse_relations(fields["Depends"])).split(","))
+        if fields.get("Depends")
+        else "",
+        sha256=digest_of(deb),
+        commands=tuple(commands),
+    )

@@ -1,0 +1,64 @@
+"""Shows how far a build is: bars on a terminal, plain lines elsewhere."""
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TextIO
+
+WIDTH = 24
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@dataclass(slots=True)
+class Display:
+    """A line for each step, and on a terminal one below them for what is going on."""
+
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    live: bool = False
+    """The output is a terminal, whose last line can be written again."""
+    doing: str = ""
+    part: str = ""
+    """How far that is: a bar, or nothing."""
+    begun: float = 0.0
+    turn: int = 0
+
+    def begin(self, title: str) -> None:
+        """Say what is done now."""
+        self.doing, self.part, self.begun = title, "", time.monotonic()
+        self.draw()
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        """Say how much of it is done."""
+        share = min(1.0, done / total) if total else 0.0
+        full = round(share * WIDTH)
+        # Whole numbers stay so.
+        shown = [f"{n:.1f}" if n % 1 else f"{n:.0f}" for n in (done, total)]
+        self.part = f"[{'#' * full}{'-' * (WIDTH - full)}] {share:4.0%}  {'/'.join(shown)} {unit}"
+        self.draw()
+
+    def end(self, title: str, seconds: float) -> None:
+        """Say that a step is done."""
+        self.line(f"   {title} ({seconds:.1f} s)")
+        self.doing = self.part = ""
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        print(f"\r\033[K{text}" if self.live else text, file=self.out, flush=True)
+        self.draw()
+
+    def draw(self) -> None:
+        """Write the line that does not stay, on a terminal."""
+        if not self.live or not self.doing:
+            return
+        self.turn += 1
+        width = shutil.get_terminal_size().columns
+        seconds = time.monotonic() - self.begun
+        text = f" {SPINNER[self.turn % len(SPINNER)]} {self.doing} {seconds:.0f} s  {self.part}"
+        print(f"\r\033[K{text[: width - 1]}", end="", file=self.out, flush=True)
+
+    def clear(self) -> None:
+        """Take the line that does not stay away."""
+        self.doing = self.part = ""
+        if self.live:
+            print("\r\033[K", end="", file=self.out, flush=True)

@@ -1,0 +1,228 @@
+"""Learns from a project what its debian/ has to say."""
+
+import os
+import pwd
+import re
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from venvpkg.builddeps import Wanted, absent_from_control, apt_line, expand_sources, find_missing
+from venvpkg.configuration import Configuration, make_specs, read_configuration, read_toml, read_variables
+from venvpkg.control import Package, read_control, read_upstream_version
+from venvpkg.debversion import to_debian
+from venvpkg.errors import VenvpkgError
+from venvpkg.export import copy_source, made_by_debhelper
+from venvpkg.log import warn
+from venvpkg.metadata import Metadata, Person
+from venvpkg.pipeline import World
+from venvpkg.rehearsal import Inside, rehearse
+from venvpkg.scaffold import Background, Draft, find_unfinished, make_draft, package_name
+from venvpkg.scratch import scratch_folder
+from venvpkg.spec import Spec
+
+PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a user asked of a draft."""
+
+    service: str | None = None
+    """A command line for a systemd unit, empty for the project's own program, None for none."""
+    static: bool = False
+    """Nothing is installed to see what is inside."""
+    whole: bool = False
+    """Nothing may be left open: what is not known is taken from the machine, and installing has to work."""
+
+
+def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
+    """Return what a debian/ for a project has to say.
+
+    Args:
+        folder: the project's.
+        world: its source is of no meaning here.
+        wish: what was asked for.
+
+    Raises:
+        VenvpkgError: ``project-not-found``, what :func:`venvpkg.scaffold.make_draft` raises, and where the
+            draft has to be whole ``build-depends-missing`` and what installing raises.
+    """
+    configuration = read_configuration(folder)
+    metadata = read_metadata(folder, configuration)
+    specs = choose_specs(configuration, metadata, world.environ)
+    wanted = Wanted.of(specs)
+    relations = (*wanted.relations, *_expanded(wanted, world, wish))
+    inside: list[Inside] = []
+    if not wish.static:
+        inside = try_out(folder, specs, relations, world, wish)
+    if inside:
+        metadata = metadata.completed(inside[0].project)
+        specs = choose_specs(configuration, metadata, world.environ)
+    people = known_people(folder, world)
+    if wish.whole:
+        metadata = replace(metadata, summary=metadata.summary or f"Python application {metadata.name}")
+        people = (*people, builder())
+    background = Background(
+        folder=folder,
+        specs=specs,
+        inside=inside,
+        build_depends=tuple(dict.fromkeys(relations)),
+        configured=bool(configuration.values or configuration.packages),
+        people=people,
+        date=choose_date(folder, world, now=not wish.whole),
+        codename=world.codename,
+        service=wish.service,
+    )
+    return make_draft(metadata, background)
+
+
+def find_stale(folder: Path, world: World) -> list[str]:
+    """Return what of a debian/ does not fit its project, a line each: quickly, and without a network.
+
+    Raises:
+        VenvpkgError: for a configuration that is wrong, and for a file of debian/ that can't be read.
+    """
+    wanted = ("control", "rules", "changelog", "copyright", "source/format")
+    missing = [
+        f"debian/{name} is missing: venvpkg init"
+        for name in wanted
+        if not (folder / "debian" / name).is_file()
+    ]
+    if missing:
+        return missing
+    configuration = read_configuration(folder)
+    packages = read_control(folder / "debian" / "control").packages
+    specs = make_specs(configuration, packages, [p.name for p in packages], read_variables(world.environ), {})
+    found = [f"{line}: not written yet" for line in find_unfinished(folder)]
+    told = read_metadata(folder, configuration).version
+    written = read_upstream_version(folder / "debian" / "changelog")
+    upstream = to_debian(told).rpartition(":")[2] if told else written
+    if written != upstream:
+        found.append(
+            f"debian/changelog is at {written}, and pyproject.toml at {told}: dch -v {to_debian(told)}"
+        )
+    absent = absent_from_control(Wanted.of(specs).relations, folder / "debian" / "control")
+    if absent:
+        listed = ", ".join(absent)
+        found.append(f"Build-Depends has not: {listed}: venvpkg build-depends --write-control")
+    return found
+
+
+def read_metadata(folder: Path, configuration: Configuration) -> Metadata:
+    """Return what pyproject.toml says of the project that is packaged.
+
+    Raises:
+        VenvpkgError: ``project-not-found``, ``project-invalid``.
+    """
+    told = configuration.values.get("project", ".")
+    if told is False:
+        # There are requirements alone; the folder's name is the only one that there is.
+        return Metadata(name=canonicalize_name(re.sub(r"[^\w.-]+", "-", folder.name).strip("-._")))
+    place = folder / str(told)
+    if not any((place / name).is_file() for name in PROJECT_FILES):
+        raise VenvpkgError(
+            code="project-not-found",
+            message=f"There is no Python project in {place}.",
+            causes=[f"It has none of {', '.join(PROJECT_FILES)}."],
+            hint="Run this in the folder that has pyproject.toml, or name that folder.",
+        )
+    return Metadata.from_pyproject(read_toml(place / "pyproject.toml"))
+
+
+def choose_specs(configuration: Configuration, metadata: Metadata, environ: Mapping[str, str]) -> list[Spec]:
+    """Return the specification of each environment: one for each table, or one by the project's name."""
+    # While the name is not known, a placeholder has to do.
+    names = tuple(configuration.packages) or (package_name(metadata.name or "unnamed"),)
+    packages = [Package(name=name, architecture="any", fields={}) for name in names]
+    return make_specs(configuration, packages, names, read_variables(environ), {})
+
+
+def _expanded(wanted: Wanted, world: World, wish: Wish) -> tuple[str, ...]:
+    if not wanted.sources:
+        return ()
+    try:
+        return expand_sources(wanted.sources, world.run)
+    except VenvpkgError as error:
+        if wish.whole:
+            raise
+        warn(f"build-depends-of is not in debian/control yet, for {error.message}")
+        return ()
+
+
+def try_out(
+    folder: Path, specs: Sequence[Spec], relations: Sequence[str], world: World, wish: Wish
+) -> list[Inside]:
+    """Install the project in a copy, and return what is inside; nothing where that can't be done."""
+    try:
+        missing = find_missing(relations, world.run)
+        if missing:
+            raise VenvpkgError(
+                code="build-depends-missing",
+                message=f"System packages that build-depends lists are not installed: {', '.join(missing)}.",
+                hint=apt_line(missing),
+            )
+        with scratch_folder() as scratch:
+            copy = scratch / (folder.name or "source")
+            copy_source(folder, copy, made_by_debhelper(folder))
+            wheelhouse = folder / "debian" / "wheelhouse"
+            if wheelhouse.is_dir():
+                shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
+            return rehearse([replace(spec, source=copy) for spec in specs], replace(world, source=copy))
+    except VenvpkgError as error:
+        if wish.whole:
+            raise
+        first = next(iter(error.causes), "")
+        warn(
+            f"could not see what is inside, so Architecture is any, and debian/copyright tells the project's "
+            f"own licence alone: {error.message} {first}"
+        )
+        return []
+
+
+def known_people(folder: Path, world: World) -> tuple[Person, ...]:
+    """Return who this user says to be: to Debian's tools (dch(1)), and to git."""
+    environ = world.environ
+    name = environ.get("DEBFULLNAME") or environ.get("NAME") or ""
+    email = environ.get("DEBEMAIL") or environ.get("EMAIL") or ""
+    if match := re.fullmatch(r"\s*(.*?)\s*<(.+)>\s*", email):
+        name, email = match[1] or name, match[2]
+    told = []
+    if shutil.which("git", path=environ.get("PATH")):
+        words = ["git", "-C", str(folder), "config"]
+        told = [world.run([*words, f"user.{key}"], check=False).stdout.strip() for key in ("name", "email")]
+    git = Person(name=told[0], email=told[1]) if told else Person(name="", email="")
+    return (Person(name=name or git.name, email=email), git)
+
+
+def builder() -> Person:
+    """Return the user of this machine, as dch(1) has it where nothing else is known."""
+    account = pwd.getpwuid(os.geteuid())
+    mailname = Path("/etc/mailname")
+    host = mailname.read_text("utf-8", "replace").strip() if mailname.is_file() else ""
+    name = account.pw_gecos.partition(",")[0] or account.pw_name
+    return Person(name=name, email=f"{account.pw_name}@{host or socket.getfqdn()}")
+
+
+def choose_date(folder: Path, world: World, *, now: bool) -> datetime:
+    """Return the date of the changelog's entry: SOURCE_DATE_EPOCH, or else now or the project's last change.
+
+    A package that is built twice of the same files is to have the same bytes.
+    """
+    told = world.environ.get("SOURCE_DATE_EPOCH", "")
+    if told.isdigit():
+        return datetime.fromtimestamp(int(told), UTC)
+    if now:
+        return datetime.now(UTC)
+    if (folder / ".git").exists() and shutil.which("git", path=world.environ.get("PATH")):
+        words = ["git", "-C", str(folder), "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
+        answer = world.run(words, check=False)
+        if answer.stdout.strip().isdigit():
+            return datetime.fromtimestamp(int(answer.stdout), UTC)
+    times = [int(p.stat().st_mtime) for name in PROJECT_FILES if (p := folder / name).is_file()]
+    return datetime.fromtimestamp(max(times, default=0), UTC)

@@ -1,0 +1,108 @@
+"""Says a licence as debian/copyright does (DEP-5)."""
+
+import re
+from collections.abc import Iterable
+
+# What the machine-readable format calls a licence that SPDX has another name for.
+SHORT_NAMES = {
+    "MIT": "Expat",
+    "BSD-2-Clause": "BSD-2-clause",
+    "BSD-3-Clause": "BSD-3-clause",
+    "PSF-2.0": "PSF-2",
+}
+# What classifiers, and people, call one that SPDX has a name for.
+KNOWN = {
+    "mit": "MIT",
+    "mit license": "MIT",
+    "the mit license": "MIT",
+    "apache 2.0": "Apache-2.0",
+    "apache-2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "bsd-2-clause": "BSD-2-Clause",
+    "bsd-3-clause": "BSD-3-Clause",
+    "gnu general public license v2 (gplv2)": "GPL-2.0-only",
+    "gnu general public license v2 or later (gplv2+)": "GPL-2.0-or-later",
+    "gnu general public license v3 (gplv3)": "GPL-3.0-only",
+    "gnu general public license v3 or later (gplv3+)": "GPL-3.0-or-later",
+    "gnu affero general public license v3": "AGPL-3.0-only",
+    "gnu affero general public license v3 or later (agplv3+)": "AGPL-3.0-or-later",
+    "gnu lesser general public license v3 (lgplv3)": "LGPL-3.0-only",
+    "gnu lesser general public license v3 or later (lgplv3+)": "LGPL-3.0-or-later",
+    "isc license (iscl)": "ISC",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "the unlicense (unlicense)": "Unlicense",
+}
+# Words that tell whose text it is; the longer ones are of licences that contain the shorter ones' words.
+PHRASES = (
+    ("GNU AFFERO GENERAL PUBLIC LICENSE", "AGPL-3.0-only"),
+    ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0-only"),
+    ("GNU GENERAL PUBLIC LICENSE Version 3", "GPL-3.0-only"),
+    ("GNU GENERAL PUBLIC LICENSE Version 2", "GPL-2.0-only"),
+    ("Apache License Version 2.0", "Apache-2.0"),
+    ("Mozilla Public License Version 2.0", "MPL-2.0"),
+    ("Permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
+    ("Neither the name of", "BSD-3-Clause"),
+    ("Redistribution and use in source and binary forms", "BSD-2-Clause"),
+    ("Permission to use, copy, modify, and/or distribute this software for any purpose", "ISC"),
+)
+# Files of /usr/share/common-licenses; texts of that length are not repeated (Policy §12.5).
+COMMON = {
+    "Apache-2.0": "Apache-2.0",
+    "CC0-1.0": "CC0-1.0",
+    "GPL-2": "GPL-2",
+    "GPL-3": "GPL-3",
+    "LGPL-2": "LGPL-2",
+    "LGPL-2.1": "LGPL-2.1",
+    "LGPL-3": "LGPL-3",
+    "MPL-1.1": "MPL-1.1",
+    "MPL-2.0": "MPL-2.0",
+}
+UNDECLARED = "not-declared"
+HOLDER = re.compile(
+    r"^\W*copyright(?: \(c\)| ©|:)*\s+(?=.*\d{4}|\S+ \S+)(?P<whose>[^<>\[\]{}]*\d{4}.*)$", re.I
+)
+
+
+def short_name(text: str) -> str:
+    """Return the short name of a licence: ``Expat``, ``GPL-3+ or Apache-2.0``.
+
+    Args:
+        text: an SPDX expression, or what somebody wrote in its place.
+    """
+    parts = re.split(r"\s+(AND|OR)\s+|[()]", KNOWN.get(text.strip().lower(), text.strip()))
+    words = [p.strip() for p in parts if p and p.strip()]
+    if len(words) == 1:
+        return _one(words[0])
+    if all(w in ("AND", "OR") or re.fullmatch(r"[\w.+-]+( WITH [\w.+-]+)?", w) for w in words):
+        return " ".join(w.lower() if w in ("AND", "OR") else _one(w) for w in words)
+    return _one(text)
+
+
+def _one(name: str) -> str:
+    name = KNOWN.get(name.lower(), name)
+    name = SHORT_NAMES.get(name, name)
+    name = re.sub(r"\.0-only$", "", re.sub(r"\.0-or-later$", "+", name))
+    name = name.replace("-only", "").replace("-or-later", "+")
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-") or UNDECLARED
+
+
+def recognise(text: str) -> str:
+    """Return the SPDX identifier of a licence's text, or nothing."""
+    plain = " ".join(text.split())
+    return next((name for phrase, name in PHRASES if phrase.lower() in plain.lower()), "")
+
+
+def find_holders(text: str) -> list[str]:
+    """Return who holds the copyright, from the lines of a licence's text that say so with a year."""
+    found = (HOLDER.match(line) for line in text.splitlines())
+    return list(dict.fromkeys(m["whose"].strip(" .") for m in found if m))
+
+
+def common_files(name: str) -> list[str]:
+    """Return the texts in /usr/share/common-licenses that a short name speaks of."""
+    return [COMMON[p] for p in (part.rstrip("+") for part in re.split(r" (?:and|or) ", name)) if p in COMMON]
+
+
+def as_field(lines: Iterable[str]) -> str:
+    """Return lines as the continuation of a field: each after a blank, empty ones as a dot (Policy §5.1)."""
+    return "\n".join(f" {line.rstrip()}" if line.strip() else " ." for line in lines)

@@ -1,0 +1,379 @@
+"""Writes a debian/ for a project that has none."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from pathlib import Path, PurePosixPath
+
+from venvpkg.debversion import to_debian
+from venvpkg.errors import VenvpkgError
+from venvpkg.licences import (
+    UNDECLARED,
+    as_field,
+    common_files,
+    find_holders,
+    recognise,
+    short_name,
+)
+from venvpkg.metadata import Metadata, Person, find_licence_files
+from venvpkg.rehearsal import Inside
+from venvpkg.scratch import scratch_folder
+from venvpkg.spec import Spec
+from venvpkg.templates import render_template
+
+# The newest one that a release's lintian knows; it warns of a newer one, and of one that is years older.
+POLICY, OLDER_POLICIES = "4.7.2", {"bookworm": "4.6.2", "jammy": "4.6.0", "noble": "4.6.2"}
+FIXME = "FIXME:"
+# Files that let debhelper take another build system than none, or run autoreconf.
+FOREIGN = (
+    "Makefile",
+    "makefile",
+    "GNUmakefile",
+    "CMakeLists.txt",
+    "configure",
+    "configure.ac",
+    "configure.in",
+    "meson.build",
+    "build.xml",
+    "Makefile.PL",
+    "Build.PL",
+)
+# Debian's sections (Policy §2.4), by what Trove classifiers begin with.
+SECTIONS = {
+    "Framework :: Django": "web",
+    "Framework :: Flask": "web",
+    "Framework :: FastAPI": "web",
+    "Topic :: Communications :: Email": "mail",
+    "Topic :: Database": "database",
+    "Topic :: Games": "games",
+    "Topic :: Internet :: WWW": "web",
+    "Topic :: Internet": "net",
+    "Topic :: Multimedia :: Graphics": "graphics",
+    "Topic :: Multimedia :: Sound": "sound",
+    "Topic :: Multimedia :: Video": "video",
+    "Topic :: Scientific/Engineering": "science",
+    "Topic :: Software Development": "devel",
+    "Topic :: System :: Networking": "net",
+    "Topic :: System": "admin",
+    "Topic :: Text Processing": "text",
+    "Topic :: Utilities": "utils",
+}
+FORGES = re.compile(
+    r"https://(?P<host>github\.com|gitlab\.com)/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(\.git)?/?"
+)
+WIDTH = 76
+# Below the 80 characters that a synopsis may have (Policy §3.4.1).
+SYNOPSIS = 78
+MODES = {"debian/rules": 0o755}
+# There is one of each in every debian/.
+ALWAYS = ("debian/control", "debian/rules", "debian/changelog", "debian/copyright")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary:
+    """One binary package of a :class:`Draft`."""
+
+    name: str
+    architecture: str
+    """``any``, or ``all`` where there is no machine code."""
+    prefix: PurePosixPath
+    layers: bool
+    """There is a second package under it."""
+    extended: str
+    """The extended description, as lines of a field."""
+    modules: tuple[str, ...]
+    """What its autopkgtest imports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the templates of a debian/ are filled with."""
+
+    name: str
+    """Of the source package."""
+    version: str
+    """As debian/changelog has it."""
+    distribution: str
+    maintainer: str
+    """Name and address; like every text here, what is not known is a line that begins with FIXME."""
+    date: str
+    """As RFC 5322 has it."""
+    synopsis: str
+    section: str
+    homepage: str
+    build_depends: tuple[str, ...]
+    packages: tuple[Binary, ...]
+    developers_files: tuple[str, ...]
+    """Files that would make debhelper run another build system."""
+    change: str
+    """The changelog's one line."""
+    holders: tuple[str, ...]
+    """Who holds the copyright."""
+    licence: str
+    """Short name (DEP-5)."""
+    licence_text: str
+    """As lines of a field."""
+    bundled: tuple[tuple[str, str], ...]
+    """Name and licence of each distribution that is not the project."""
+    service: str
+    """A command line for a systemd unit, or empty for none."""
+    exposed: tuple[str, ...]
+    """Commands for /usr/bin; none where the project's own configuration says which."""
+    tags: str
+    """URL of the page of tags on a forge, or empty."""
+    policy: str
+    """The version of Debian Policy that it was written for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """What a draft takes beside the project's metadata."""
+
+    folder: Path
+    """The project's."""
+    specs: Sequence[Spec]
+    """One for each environment."""
+    inside: Sequence[Inside]
+    """What is in each; none where that is not known."""
+    build_depends: tuple[str, ...]
+    """The declared list."""
+    configured: bool
+    """The project has a table ``[tool.venvpkg]``, or debian/venvpkg.toml."""
+    people: tuple[Person, ...]
+    """Who may be the maintainer, after those that the metadata names."""
+    date: datetime
+    codename: str
+    """VERSION_CODENAME of this system (os-release(5)), or empty."""
+    service: str | None
+    """What was asked for: a command line, empty for the project's own program, None for none."""
+
+
+def make_draft(metadata: Metadata, background: Background) -> Draft:
+    """Decide what stands in debian/.
+
+    Raises:
+        VenvpkgError: ``name-unknown``, ``version-invalid``, ``service-program-unknown``.
+    """
+    names = [spec.package for spec in background.specs]
+    known: list[Inside | None] = [*background.inside] or [None] * len(names)
+    text = "\n".join(p.read_text("utf-8", "replace") for p in find_licence_files(background.folder, metadata))
+    licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
+    compiles = any(one.compiles for one in background.inside)
+    python = "python3-dev" if compiles else "python3"
+    return Draft(
+        name=package_name(metadata.name),
+        version=to_debian(metadata.version) if metadata.version else f"0~{FIXME[:-1]}",
+        distribution="unstable",
+        maintainer=choose_maintainer((*metadata.people, *background.people)),
+        date=format_datetime(background.date),
+        synopsis=make_synopsis(metadata.summary),
+        section=choose_section(metadata.classifiers),
+        homepage=metadata.homepage,
+        build_depends=("debhelper-compat (= 13)", "dh-sequence-venvpkg", python, *background.build_depends),
+        packages=tuple(
+            _binary(spec, metadata, one) for spec, one in zip(background.specs, known, strict=True)
+        ),
+        developers_files=tuple(name for name in FOREIGN if (background.folder / name).is_file()),
+        change="Package made by venvpkg init.",
+        holders=tuple(_holders(metadata, text, licence, background.date.year)),
+        licence=licence,
+        licence_text=describe_licence(licence, text),
+        bundled=tuple(sorted({pair for one in background.inside for pair in _told(one)})),
+        service=choose_program(metadata, background) if background.service is not None else "",
+        exposed=exposed_commands(metadata, background),
+        tags=_tags(metadata),
+        policy=OLDER_POLICIES.get(background.codename, POLICY),
+    )
+
+
+def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
+    whole = f"{metadata.summary.rstrip('.')}." if metadata.summary else ""
+    own = (
+        f"The package holds {metadata.name} with everything that it requires, in a Python environment "
+        f"of its own: {spec.prefix}."
+    )
+    paragraphs = [textwrap.wrap(p, WIDTH, break_on_hyphens=False) for p in (whole, own) if p]
+    lines = [line for number, p in enumerate(paragraphs) for line in ([""] if number else []) + p]
+    return Binary(
+        name=spec.package,
+        # Whether there is machine code is seen when it is there; a package for any is right either way.
+        architecture="all" if inside and not inside.machine_code else "any",
+        prefix=spec.prefix,
+        layers=spec.layers,
+        extended=as_field(lines),
+        modules=inside.modules if inside else (),
+    )
+
+
+def _told(inside: Inside) -> Iterable[tuple[str, str]]:
+    return ((name, licence or "none declared") for name, licence in inside.distributions)
+
+
+def package_name(name: str) -> str:
+    """Return the Debian package name for a normalized name (PEP 503, Policy §5.6.1).
+
+    Raises:
+        VenvpkgError: ``name-unknown``.
+    """
+    if not name:
+        raise VenvpkgError(
+            code="name-unknown",
+            message="The project's name is not known.",
+            causes=["pyproject.toml has no [project] with a name, and the project could not be installed."],
+            hint='Write into pyproject.toml:\n[project]\nname = "myapp"\nversion = "1.0"',
+        )
+    return name if len(name) > 1 else f"{name}-app"
+
+
+def make_synopsis(summary: str) -> str:
+    """Return the synopsis of a package: one line without an article before it or a stop behind it."""
+    if not summary:
+        return f"{FIXME} what it is, in one line"
+    plain = re.sub(r"^(an?|the) ", "", summary, flags=re.I).rstrip(".! ")
+    return textwrap.shorten(plain, SYNOPSIS, placeholder=" …") or summary[:SYNOPSIS]
+
+
+def choose_maintainer(people: Iterable[Person]) -> str:
+    """Return the first one who has an address."""
+    found = next((person for person in people if person.email), None)
+    return str(found) if found else f"{FIXME} your name <you@example.org>"
+
+
+def choose_section(classifiers: Sequence[str]) -> str:
+    """Return the section for what the classifiers say, or ``misc``."""
+    found = (section for start, section in SECTIONS.items() if any(c.startswith(start) for c in classifiers))
+    return next(found, "misc")
+
+
+def choose_program(metadata: Metadata, background: Background) -> str:
+    """Return the command line of the service.
+
+    Raises:
+        VenvpkgError: ``service-program-unknown``.
+    """
+    spec = background.specs[0]
+    words = (background.service or "").split(maxsplit=1)
+    own = [name for name in metadata.scripts if name == metadata.name] or list(metadata.scripts)
+    program = words[0] if words else own[0] if len(own) == 1 else ""
+    if not program or (metadata.scripts and "/" not in program and program not in metadata.scripts):
+        raise VenvpkgError(
+            code="service-program-unknown",
+            message=f"The project has no program {program}." if program else "Which program is the service?",
+            causes=[f"Its programs are: {', '.join(metadata.scripts) or 'none'}."],
+            hint="Name it with its arguments: venvpkg init --service 'myapp --port 8000'",
+        )
+    # The launcher says in plain words what is missing.
+    folder = "/usr/bin" if program in exposed_commands(metadata, background) else f"{spec.prefix}/bin"
+    place = program if program.startswith("/") else f"{folder}/{program}"
+    return " ".join([place, *words[1:]])
+
+
+def exposed_commands(metadata: Metadata, background: Background) -> tuple[str, ...]:
+    """Return the project's programs, for /usr/bin; none where its own configuration says which."""
+    return () if background.configured or len(background.specs) > 1 else metadata.scripts
+
+
+def _holders(metadata: Metadata, text: str, licence: str, year: int) -> list[str]:
+    # The long texts name who wrote them, not who wrote the program.
+    told = [] if common_files(licence) else find_holders(text)
+    people = [person.name or person.email for person in metadata.people]
+    people = people or [f"the authors of {metadata.name}"]
+    return told or [f"{year} {name}" for name in dict.fromkeys(people)]
+
+
+def describe_licence(name: str, text: str) -> str:
+    """Return the licence's text for debian/copyright, or where it is."""
+    files = common_files(name)
+    if files:
+        places = " and ".join(f"/usr/share/common-licenses/{file}" for file in files)
+        return as_field(textwrap.wrap(f"On Debian systems, the licence's whole text is in {places}.", WIDTH))
+    if name == UNDECLARED and not text.strip():
+        return as_field(["The project's metadata declares no licence."])
+    return as_field(
+        text.strip().splitlines() or ["The project declares this licence, and holds no text of it."]
+    )
+
+
+def _tags(metadata: Metadata) -> str:
+    found = (FORGES.fullmatch(url) for url in metadata.urls.values())
+    forge = next((m for m in found if m), None)
+    if not forge:
+        return ""
+    page = f"https://{forge['host']}/{forge['owner']}/{forge['name']}"
+    return f"{page}/tags" if forge["host"] == "github.com" else f"{page}/-/tags"
+
+
+def render_draft(draft: Draft) -> dict[str, str]:
+    """Return the files of a debian/, by their path relative to the project's folder."""
+    first = draft.packages[0].name
+    chosen = {
+        "control": ("control.j2", True),
+        "rules": ("rules.j2", True),
+        "changelog": ("changelog.j2", True),
+        "copyright": ("copyright.j2", True),
+        "tests/control": ("tests-control.j2", True),
+        "watch": ("watch.j2", bool(draft.tags)),
+        "source/lintian-overrides": ("source-lintian-overrides.j2", bool(draft.tags)),
+        f"{first}.service": ("service.j2", bool(draft.service)),
+        "venvpkg.toml": ("venvpkg.toml.j2", bool(draft.exposed)),
+    }
+    made = {
+        f"debian/{name}": render_template(f"init/{template}", draft=draft)
+        for name, (template, wanted) in chosen.items()
+        if wanted
+    }
+    return {**made, "debian/source/format": "3.0 (native)\n"}
+
+
+def write_files(made: Mapping[str, str], folder: Path, *, force: bool) -> None:
+    """Write the files of a debian/, all or none.
+
+    Raises:
+        VenvpkgError: ``debian-exists``, unless ``force`` is set.
+    """
+    if not force:
+        require_room(made, folder)
+    # Beside their place, so that each comes there by a rename.
+    with scratch_folder(folder) as scratch:
+        for name, text in made.items():
+            path = scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(MODES.get(name, 0o644))
+        for name in made:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).replace(folder / name)
+
+
+def require_room(names: Iterable[str], folder: Path) -> None:
+    """Make sure that no file of these names is there.
+
+    Raises:
+        VenvpkgError: ``debian-exists``.
+    """
+    there = [name for name in names if (folder / name).exists()]
+    if there:
+        raise VenvpkgError(
+            code="debian-exists",
+            message=f"{folder / 'debian'} has files of these names already.",
+            causes=there,
+            hint="See what would be written: venvpkg init --force --dry-run\n"
+            "Overwrite them: venvpkg init --force",
+        )
+
+
+def find_unfinished(folder: Path) -> list[str]:
+    """Return the lines in debian/ that are left to its owner: ``debian/control:4: Maintainer: FIXME: …``."""
+    found = []
+    for path in sorted(
+        p for p in (folder / "debian").rglob("*") if p.is_file() and p.parent.name != "wheelhouse"
+    ):
+        if path.name not in ("control", "changelog", "copyright") and path.suffix != ".service":
+            continue
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+            if (FIXME in line or "0~FIXME" in line) and not line.startswith("#"):
+                found.append(f"{path.relative_to(folder)}:{number}: {line.strip()}")
+    return found
