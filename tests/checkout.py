@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -75,3 +76,11 @@ def build_checkout(factory: RootFactory, files: list[Path], target: Path) -> Non
         (target / "build.log").write_text(built.log)
         for deb in built.debs:
             shutil.copy(deb, target)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Return venvpkg's wheel, built from the checkout into ``folder``."""
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, CHECKOUT]
+    subprocess.run(words, check=True, capture_output=True)
+    (wheel,) = folder.glob("venvpkg-*.whl")
+    return wheel

@@ -3,6 +3,7 @@
 import configparser
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -312,7 +313,9 @@ def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Insta
             return Uv(program=uv, title=" ".join(answer.stdout.split()[:2]), pip=read_pip_settings(environ))
     if spec.installer != "uv":
         # Debian's python3-pip belongs to Debian's python3; a pyenv's pip may be another one.
-        for python in ("/usr/bin/python3", shutil.which("python3", path=environ.get("PATH"))):
+        path = shutil.which("python3", path=environ.get("PATH"))
+        # The last one is that of an environment which pip made for this program.
+        for python in dict.fromkeys(("/usr/bin/python3", path, sys.executable)):
             if python and Path(python).exists():
                 answer = run([python, "-m", "pip", "--version"], env=python_environment(environ), check=False)
                 if answer.returncode == 0:

@@ -190,12 +190,13 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
 
 
 def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
-    whole = f"{metadata.summary.rstrip('.')}." if metadata.summary else ""
+    # Otherwise it would say the same as the synopsis.
+    whole = f"{metadata.summary.rstrip('.')}." if make_synopsis(metadata.summary).endswith(" …") else ""
     own = (
         f"The package holds {metadata.name} with everything that it requires, in a Python environment "
         f"of its own: {spec.prefix}."
     )
-    paragraphs = [textwrap.wrap(p, WIDTH, break_on_hyphens=False) for p in (whole, own) if p]
+    paragraphs = [wrap(text) for text in (whole, own) if text]
     lines = [line for number, p in enumerate(paragraphs) for line in ([""] if number else []) + p]
     return Binary(
         name=spec.package,
@@ -206,6 +207,11 @@ def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
         extended=as_field(lines),
         modules=inside.modules if inside else (),
     )
+
+
+def wrap(text: str) -> list[str]:
+    """Return a paragraph as lines; a path stays on one."""
+    return textwrap.wrap(text, WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
 def _told(inside: Inside) -> Iterable[tuple[str, str]]:
@@ -233,7 +239,9 @@ def make_synopsis(summary: str) -> str:
     if not summary:
         return f"{FIXME} what it is, in one line"
     plain = re.sub(r"^(an?|the) ", "", summary, flags=re.I).rstrip(".! ")
-    return textwrap.shorten(plain, SYNOPSIS, placeholder=" …") or summary[:SYNOPSIS]
+    if " " not in plain[:SYNOPSIS]:
+        return plain[:SYNOPSIS]
+    return textwrap.shorten(plain, SYNOPSIS, placeholder=" …")
 
 
 def choose_maintainer(people: Iterable[Person]) -> str:
@@ -289,7 +297,7 @@ def describe_licence(name: str, text: str) -> str:
     files = common_files(name)
     if files:
         places = " and ".join(f"/usr/share/common-licenses/{file}" for file in files)
-        return as_field(textwrap.wrap(f"On Debian systems, the licence's whole text is in {places}.", WIDTH))
+        return as_field(wrap(f"On Debian systems, the licence's whole text is in {places}."))
     if name == UNDECLARED and not text.strip():
         return as_field(["The project's metadata declares no licence."])
     return as_field(

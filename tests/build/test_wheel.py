@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from checkout import CHECKOUT, build_wheel
+
 FRONTS = ("dh_venvpkg", "dh_venvpkg_hide", "dh_venvpkg_hide_built", "dh_venvpkg_settle", "dh_venvpkg_verify")
 
 
@@ -17,18 +18,7 @@ FRONTS = ("dh_venvpkg", "dh_venvpkg_hide", "dh_venvpkg_hide_built", "dh_venvpkg_
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the wheel in it; its dependencies are those of the tests."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(CHECKOUT),
-    ]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = folder.glob("venvpkg-*.whl")
+    wheel = build_wheel(folder)
     venv.create(folder / "env", with_pip=False, symlinks=True)
     python = folder / "env" / "bin" / "python"
     install = [
@@ -72,8 +62,9 @@ def test_templates_are_read_from_the_installed_wheel(installed: Path) -> None:
     program = "from venvpkg import templates; print(templates.find_templates())"
     found = Path(ask(installed, program))
     assert found.is_relative_to(installed)
-    wanted = {p.name: p.read_bytes() for p in (CHECKOUT / "debian-templates").iterdir()}
-    assert {p.name: p.read_bytes() for p in found.iterdir()} == wanted
+    sides = (CHECKOUT / "debian-templates", found)
+    one, other = ({p.relative_to(top): p.read_bytes() for p in top.rglob("*.j2")} for top in sides)
+    assert one == other
 
 
 def test_command_of_the_installed_wheel_starts(installed: Path) -> None:

@@ -14,7 +14,6 @@ FLOORS = (
         "debversion",
         "display",
         "elf",
-        "guard",
         "keys",
         "metadata",
         "missing",
@@ -25,7 +24,7 @@ FLOORS = (
         "toolchain",
         "tree",
     },
-    {"digests", "distributions", "elsewhere", "locks", "spec", "system", "versions", "watch"},
+    {"digests", "distributions", "elsewhere", "guard", "locks", "spec", "system", "versions", "watch"},
     {
         "builddeps",
         "cleanroot",
