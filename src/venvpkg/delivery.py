@@ -18,14 +18,14 @@ from venvpkg.builddeps import Wanted, apt_line, find_missing, install
 from venvpkg.configuration import read_configuration
 from venvpkg.control import format_relations, read_control
 from venvpkg.display import Display
-from venvpkg.drafting import Wish, choose_specs, draft_debian, read_metadata
+from venvpkg.drafting import Wish, choose_specs, draft_debian, looks_compiled, read_metadata
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_source, made_by_debhelper
 from venvpkg.log import silence
 from venvpkg.pipeline import VERIFIED, World
 from venvpkg.plan import STATE
 from venvpkg.process import describe_status, follow
-from venvpkg.scaffold import find_unfinished, render_draft, write_files
+from venvpkg.scaffold import find_unfinished, python_package, render_draft, write_files
 from venvpkg.scratch import scratch_folder
 from venvpkg.system import host_architecture
 from venvpkg.watch import Watch
@@ -196,7 +196,8 @@ def require_tools(order: Order, world: World) -> None:
             code="build-tools-missing",
             message="Debian's tools for building packages are not installed.",
             causes=[f"Missing: {', '.join(missing)}."],
-            hint="apt-get install --no-install-recommends build-essential debhelper",
+            hint="apt-get install --no-install-recommends build-essential debhelper\n"
+            "Or let it do that: venvpkg build --install-build-depends",
         )
 
 
@@ -218,14 +219,18 @@ def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tu
     start = time.monotonic()
     display.begin("looking for build dependencies")
     if (copy / "debian" / "control").is_file():
-        relations = declared(copy, world)
-        require_installed(relations, order, world)
-        done(f"{len(relations)} build dependencies are there", start)
+        relations = declared(copy)
+        require_installed(relations, order, world, display)
+        done(count(relations), start)
         return steps
     configuration = read_configuration(copy)
-    wanted = Wanted.of(choose_specs(configuration, read_metadata(copy, configuration), world.environ))
-    require_installed(wanted.relations, order, world)
-    done(f"{len(wanted.relations)} build dependencies are there", start)
+    specs = choose_specs(configuration, read_metadata(copy, configuration), world.environ)
+    relations = list(Wanted.of(specs).relations)
+    if order.install_build_depends and looks_compiled(copy, specs):
+        # Without it the project can't be looked at.
+        relations += [f"{python_package(spec)}-dev" for spec in specs]
+    require_installed(relations, order, world, display)
+    done(count(relations), start)
     start = time.monotonic()
     display.begin("looking at what is inside, for debian/")
     with silence():
@@ -233,18 +238,23 @@ def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tu
     # A name that is given to a package comes from pyproject.toml, not from what lies in debian/ already.
     made = {name: text for name, text in render_draft(draft).items() if not (copy / name).exists()}
     write_files(made, copy, force=False)
-    require_installed(declared(copy, world), order, world)
+    require_installed(declared(copy), order, world, display)
     done(f"debian/ made for {draft.name} {draft.version}", start)
     return steps
 
 
-def declared(source: Path, world: World) -> tuple[str, ...]:
+def count(relations: Sequence[str]) -> str:
+    """Say how many build dependencies are installed."""
+    return f"build dependencies: {len(relations) or 'none'} declared{', all installed' if relations else ''}"
+
+
+def declared(source: Path) -> list[str]:
     """Return the clauses of Build-Depends without this program itself, which is there."""
     clauses = read_control(source / "debian" / "control").build_depends.split(",")
-    return tuple(c.strip() for c in clauses if c.strip() and not OURS.match(c.strip()))
+    return [c.strip() for c in clauses if c.strip() and not OURS.match(c.strip())]
 
 
-def require_installed(relations: Sequence[str], order: Order, world: World) -> None:
+def require_installed(relations: Sequence[str], order: Order, world: World, display: Display) -> None:
     """Make sure that build dependencies are installed.
 
     Raises:
@@ -252,6 +262,7 @@ def require_installed(relations: Sequence[str], order: Order, world: World) -> N
     """
     missing = find_missing(relations, world.run)
     if missing and order.install_build_depends:
+        display.begin(f"installing {', '.join(missing)}")
         install(Wanted(relations=missing, sources=()), world.run, world.environ, sudo=True)
         missing = find_missing(relations, world.run)
     if missing:

@@ -26,6 +26,8 @@ from venvpkg.scaffold import Background, Draft, find_unfinished, make_draft, pac
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 
+# Sources of extension modules.
+COMPILED = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f", ".f90")
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -183,6 +185,16 @@ def try_out(
             f"own licence alone: {error.message} {first}"
         )
         return []
+
+
+def looks_compiled(folder: Path, specs: Sequence[Spec]) -> bool:
+    """Tell whether a project seems to have an extension module, or to compile what it requires."""
+    hidden = re.compile(r"\.|venv$|node_modules$|debian$")
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not hidden.match(name)]
+        if any(name.endswith(COMPILED) for name in names):
+            return True
+    return any(spec.no_binary for spec in specs)
 
 
 def known_people(folder: Path, world: World) -> tuple[Person, ...]:

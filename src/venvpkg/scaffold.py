@@ -161,8 +161,6 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
     known: list[Inside | None] = [*background.inside] or [None] * len(names)
     text = "\n".join(p.read_text("utf-8", "replace") for p in find_licence_files(background.folder, metadata))
     licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
-    compiles = any(one.compiles for one in background.inside)
-    python = "python3-dev" if compiles else "python3"
     return Draft(
         name=package_name(metadata.name),
         version=to_debian(metadata.version) if metadata.version else f"0~{FIXME[:-1]}",
@@ -172,7 +170,12 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
         synopsis=make_synopsis(metadata.summary),
         section=choose_section(metadata.classifiers),
         homepage=metadata.homepage,
-        build_depends=("debhelper-compat (= 13)", "dh-sequence-venvpkg", python, *background.build_depends),
+        build_depends=(
+            "debhelper-compat (= 13)",
+            "dh-sequence-venvpkg",
+            *dict.fromkeys(_python(spec, one) for spec, one in zip(background.specs, known, strict=True)),
+            *background.build_depends,
+        ),
         packages=tuple(
             _binary(spec, metadata, one) for spec, one in zip(background.specs, known, strict=True)
         ),
@@ -187,6 +190,17 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
         tags=_tags(metadata),
         policy=OLDER_POLICIES.get(background.codename, POLICY),
     )
+
+
+def _python(spec: Spec, inside: Inside | None) -> str:
+    """Return the package of the interpreter, with its headers unless it is known that nothing takes them."""
+    return python_package(spec) if inside and not inside.compiles else f"{python_package(spec)}-dev"
+
+
+def python_package(spec: Spec) -> str:
+    """Return the Debian package that the key ``python`` speaks of."""
+    named = re.fullmatch(r"(?:python)?(3\.\d+)", spec.python)
+    return f"python{named[1]}" if named and spec.interpreter == "system" else "python3"
 
 
 def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:

@@ -201,7 +201,7 @@ def test_without_debians_tools_it_says_what_to_install(desk: Desk) -> None:
     folder = desk.write("first", GREET)
     said = desk.type("venvpkg build", folder, check=False)
     assert "error[build-tools-missing]" in said
-    assert "hint: apt-get install --no-install-recommends build-essential debhelper" in said
+    assert "hint: apt-get install --no-install-recommends build-essential debhelper\n" in said
     assert not desk.root.inside(f"{folder}/dist").exists()
 
 
