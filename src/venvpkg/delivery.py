@@ -163,7 +163,8 @@ def require_project(folder: Path) -> None:
     """Make sure that there is something to build.
 
     Raises:
-        VenvpkgError: ``debian-unfinished``, where lines of debian/ are left to their owner.
+        VenvpkgError: ``debian-unfinished``, where lines of debian/ are left to their owner;
+            ``project-not-found``, ``project-invalid``.
     """
     unfinished = find_unfinished(folder)
     if unfinished:
@@ -173,6 +174,8 @@ def require_project(folder: Path) -> None:
             causes=unfinished,
             hint="Replace each FIXME by what it asks for, and build again.",
         )
+    if not (folder / "debian" / "control").is_file():
+        read_metadata(folder, read_configuration(folder))
 
 
 def require_tools(order: Order, world: World) -> None:

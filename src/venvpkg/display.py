@@ -54,7 +54,7 @@ class Display:
         self.turn += 1
         width = shutil.get_terminal_size().columns
         seconds = time.monotonic() - self.begun
-        text = f" {SPINNER[self.turn % len(SPINNER)]} {self.doing} {seconds:.0f} s  {self.part}"
+        text = f" {SPINNER[self.turn % len(SPINNER)]} {self.doing} … {seconds:.0f} s  {self.part}"
         print(f"\r\033[K{text[: width - 1]}", end="", file=self.out, flush=True)
 
     def clear(self) -> None:

@@ -67,6 +67,7 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         metadata = metadata.completed(inside[0].project)
         specs = choose_specs(configuration, metadata, world.environ)
     people = known_people(folder, world)
+    date = choose_date(folder, world, now=not wish.whole)
     if wish.whole:
         metadata = replace(metadata, summary=metadata.summary or f"Python application {metadata.name}")
         people = (*people, builder())
@@ -77,10 +78,13 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         build_depends=tuple(dict.fromkeys(relations)),
         configured=bool(configuration.values or configuration.packages),
         people=people,
-        date=choose_date(folder, world, now=not wish.whole),
+        date=date,
         codename=world.codename,
         service=wish.service,
     )
+    if wish.whole:
+        # Requirements alone have none; the first real one will be newer.
+        background = replace(background, version=f"0~{date:%Y%m%d}")
     return make_draft(metadata, background)
 
 

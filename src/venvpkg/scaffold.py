@@ -149,6 +149,8 @@ class Background:
     """VERSION_CODENAME of this system (os-release(5)), or empty."""
     service: str | None
     """What was asked for: a command line, empty for the project's own program, None for none."""
+    version: str = f"0~{FIXME[:-1]}"
+    """What debian/changelog has where the project has no version."""
 
 
 def make_draft(metadata: Metadata, background: Background) -> Draft:
@@ -163,7 +165,7 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
     licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
     return Draft(
         name=package_name(metadata.name),
-        version=to_debian(metadata.version) if metadata.version else f"0~{FIXME[:-1]}",
+        version=to_debian(metadata.version) if metadata.version else background.version,
         distribution="unstable",
         maintainer=choose_maintainer((*metadata.people, *background.people)),
         date=format_datetime(background.date),
