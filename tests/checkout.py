@@ -58,24 +58,33 @@ def digest(checkout: Path, files: list[Path]) -> str:
 
 def build_checkout(factory: RootFactory, files: list[Path], target: Path) -> None:
     """Build the .deb in a root that holds what debian/control says, and nothing else."""
-    control = Deb822((CHECKOUT / "debian/control").read_text())
-    names = [re.split(r"[\s(\[<|:]", part.strip())[0] for part in control["Build-Depends"].split(",")]
-    real = {"debhelper-compat": "debhelper", "dh-sequence-python3": "dh-python"}
-    include = [real.get(name, name) for name in names if name]
     with (
-        factory.base("bookworm", ["build-essential", *include]).open() as root,
+        factory.base("bookworm", ["build-essential", *build_depends()]).open() as root,
         tempfile.TemporaryDirectory() as copy,
     ):
         source = Path(copy) / "venvpkg"
-        for path in files:
-            to = source / path
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / path, to, follow_symlinks=False)
+        copy_checkout(source, files)
         built = root.build(source, network=False)
         target.mkdir(parents=True)
         (target / "build.log").write_text(built.log)
         for deb in built.debs:
             shutil.copy(deb, target)
+
+
+def build_depends() -> list[str]:
+    """The packages that debian/control's Build-Depends names."""
+    control = Deb822((CHECKOUT / "debian/control").read_text())
+    names = [re.split(r"[\s(\[<|:]", part.strip())[0] for part in control["Build-Depends"].split(",")]
+    real = {"debhelper-compat": "debhelper", "dh-sequence-python3": "dh-python"}
+    return [real.get(name, name) for name in names if name]
+
+
+def copy_checkout(target: Path, files: list[Path] | None = None) -> None:
+    """Copy the checkout's files, as a clone would have them."""
+    for path in files or source_files(CHECKOUT):
+        to = target / path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / path, to, follow_symlinks=False)
 
 
 def build_wheel(folder: Path) -> Path:

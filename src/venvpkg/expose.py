@@ -53,17 +53,8 @@ def explain_to_lintian(plan: Plan, root: Path, exposed: tuple[str, ...]) -> None
         root: the package build root of the package, by its name.
         exposed: the commands that it has in /usr/bin.
     """
-    _add_overrides(root, root.name, render_overrides(plan, root.name, exposed))
-    # The package of debug symbols is compressed like the other.
-    symbols = plan.spec.source / "debian" / ".debhelper" / root.name / "dbgsym-root"
-    if plan.spec.compression == "zstd" and symbols.is_dir():
-        name = f"{root.name}-dbgsym"
-        text = "# dpkg in Debian 12 and later reads zstd.\n"
-        _add_overrides(symbols, name, f"{text}{name}: malformed-deb-archive *\n")
-
-
-def _add_overrides(root: Path, name: str, text: str) -> None:
-    path = root / "usr" / "share" / "lintian" / "overrides" / name
+    text = render_overrides(plan, root.name, exposed)
+    path = root / "usr" / "share" / "lintian" / "overrides" / root.name
     present = path.read_text(encoding="utf-8") if path.exists() else ""
     if text not in present:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,7 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
         distribution="unstable",
         maintainer=choose_maintainer((*metadata.people, *background.people)),
         date=format_datetime(background.date),
-        synopsis=make_synopsis(metadata.summary),
+        synopsis=make_synopsis(metadata.summary, metadata.name),
         section=choose_section(metadata.classifiers),
         homepage=metadata.homepage,
         build_depends=(
@@ -207,7 +207,7 @@ def python_package(spec: Spec) -> str:
 
 def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
     # Otherwise it would say the same as the synopsis.
-    whole = f"{metadata.summary.rstrip('.')}." if make_synopsis(metadata.summary).endswith(" …") else ""
+    whole = f"{metadata.summary.rstrip('.')}." if make_synopsis(metadata.summary, "").endswith(" …") else ""
     own = (
         f"The package holds {metadata.name} with everything that it requires, in a Python environment "
         f"of its own: {spec.prefix}."
@@ -250,13 +250,14 @@ def package_name(name: str) -> str:
     return name if len(name) > 1 else f"{name}-app"
 
 
-def make_synopsis(summary: str) -> str:
+def make_synopsis(summary: str, name: str) -> str:
     """Return the synopsis of a package: one line without an article before it or a stop behind it."""
     if not summary:
         return f"{FIXME} what it is, in one line"
     plain = re.sub(r"^(an?|the) ", "", summary, flags=re.I).rstrip(".! ")
     if " " not in plain[:SYNOPSIS]:
-        return plain[:SYNOPSIS]
+        # lintian takes one word for none.
+        return f"{plain} {name}"[:SYNOPSIS]
     return textwrap.shorten(plain, SYNOPSIS, placeholder=" …")
 
 

@@ -266,7 +266,9 @@ def test_back_end_builds_without_an_edit(workshop: Root, name: str) -> None:
     assert "usr/bin/demo-app" in contents(deb)
     told = workshop.run("lintian --allow-root dist/*.changes", cwd=folder, check=False).stdout
     print(f"{name}: {deb.name}, lintian: {told.strip() or 'nothing'}")
-    assert not [line for line in told.splitlines() if line.startswith(("E:", "W:"))]
+    # A package of debug symbols may hold nothing else, an override neither; lintian of Debian 12 knows no zstd.
+    known = "-dbgsym: malformed-deb-archive"
+    assert not [line for line in told.splitlines() if line.startswith(("E:", "W:")) and known not in line]
 
 
 def test_metadata_of_maturin_are_read(workshop: Root, tmp_path: Path) -> None:

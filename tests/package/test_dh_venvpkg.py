@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from checkout import build_depends, copy_checkout
 from projects import Project
-from roots import DATABASES, SUITES, Root, difference
+from roots import DATABASES, SUITES, Root, RootFactory, difference
 
 pytestmark = pytest.mark.root
 
@@ -86,3 +87,19 @@ def test_project_builds_installs_and_runs(
     server = clean_root(suite)
     server.install([deb])
     assert server.run(["/opt/venvs/demo/bin/demo"]).stdout == "demo 1.0 /opt/venvs/demo\n"
+
+
+def test_source_package_is_ready_for_debian(root_factory: RootFactory, tmp_path: Path) -> None:
+    """As it would be uploaded, without the stand-in: the lintian of trixie has nothing to say of it."""
+    with root_factory.base("trixie", ["build-essential", "lintian", *build_depends()]).open() as root:
+        copy_checkout(root.inside("/srv/venvpkg"))
+        root.run(
+            "DEB_BUILD_PROFILES=pkg.venvpkg.debian dpkg-buildpackage -us -uc",
+            cwd="/srv/venvpkg",
+            network=False,
+        )
+        assert [p.name.partition("_")[0] for p in root.inside("/srv").glob("*.deb")] == ["dh-venvpkg"]
+        command = "lintian --allow-root --fail-on error,warning,info --display-info --pedantic /srv/*.changes"
+        done = root.run(command, check=False)
+        print(done.stdout)
+        assert done.returncode == 0, done.stdout

@@ -181,13 +181,14 @@ def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
     [
         ("The best tool.", "best tool"),
         ("Analyses things", "Analyses things"),
+        ("A program.", "program my-app"),
         ("word " * 40, "word word word"),
         ("x" * 200, "x" * 78),
     ],
 )
 def test_synopsis_is_short_and_has_no_article(summary: str, synopsis: str) -> None:
     """Neither has it a stop at its end."""
-    made = make_synopsis(summary.strip())
+    made = make_synopsis(summary.strip(), "my-app")
     assert made.startswith(synopsis) and len(made) <= 78
 
 
