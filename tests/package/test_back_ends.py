@@ -266,7 +266,7 @@ def test_back_end_builds_without_an_edit(workshop: Root, name: str) -> None:
     assert "usr/bin/demo-app" in contents(deb)
     told = workshop.run("lintian --allow-root dist/*.changes", cwd=folder, check=False).stdout
     print(f"{name}: {deb.name}, lintian: {told.strip() or 'nothing'}")
-    # A package of debug symbols may hold nothing else, an override neither; lintian of Debian 12 knows no zstd.
+    # A package of debug symbols may hold nothing else, no override; lintian of Debian 12 knows no zstd.
     known = "-dbgsym: malformed-deb-archive"
     assert not [line for line in told.splitlines() if line.startswith(("E:", "W:")) and known not in line]
 
