@@ -236,7 +236,8 @@ def _noninteractive() -> list[str]:
 
 def _apt(run: Runner, words: Sequence[str]) -> None:
     try:
-        run(words)
+        # apt tells on standard output why it can't.
+        run(["sh", "-c", 'exec "$@" >&2', "sh", *words])
     except VenvpkgError as error:
         raise VenvpkgError(
             code="apt-failed",

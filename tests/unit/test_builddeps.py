@@ -13,6 +13,7 @@ from venvpkg.builddeps import (
     Wanted,
     absent_from_control,
     apt_line,
+    expand_sources,
     find_missing,
     install,
     is_really_root,
@@ -45,6 +46,16 @@ Depends: ${misc:Depends}
 Description: x
 """
 ABSENT = "no-such-package-on-any-machine"
+ONE_SOURCE = """\
+Package: wren
+Binary: wren
+Version: 1.0
+Maintainer: A Developer <developer@example.org>
+Build-Depends: debhelper-compat (= 13), libwren-dev
+Architecture: any
+Format: 3.0 (native)
+Directory: .
+"""
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-checkbuilddeps"), reason="there is no dpkg-dev")
 
 
@@ -270,7 +281,49 @@ def test_installing_without_root_says_so() -> None:
     assert (caught.value.code, caught.value.hint) == ("root-needed", apt_line(["a"]))
 
 
+@pytest.fixture
+def own_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An apt that knows one source package and no binary one, and that changes nothing."""
+    if not shutil.which("apt-get"):
+        pytest.skip("there is no apt")
+    top = tmp_path / "apt"
+    for name in ("parts", "lists/partial", "archive"):
+        (top / name).mkdir(parents=True)
+    (top / "archive/Sources").write_text(ONE_SOURCE)
+    (top / "sources.list").write_text(f"deb-src [trusted=yes] file:{top}/archive ./\n")
+    (top / "status").touch()
+    (top / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{top}/sources.list";\nDir::Etc::sourceparts "{top}/parts";\n'
+        f'Dir::State::lists "{top}/lists";\nDir::State::status "{top}/status";\n'
+        f'Dir::Cache::pkgcache "{top}/pkgcache.bin";\nDir::Cache::srcpkgcache "{top}/srcpkgcache.bin";\n'
+        'APT::Sandbox::User "root";\nAPT::Get::Simulate "true";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(top / "apt.conf"))
+    return top
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="installing takes root")
+@pytest.mark.usefixtures("own_apt")
+def test_what_apt_says_is_quoted() -> None:
+    """Where it cannot install."""
+    with pytest.raises(VenvpkgError) as caught:
+        install(Wanted(relations=(ABSENT,), sources=()), Shell(), {}, sudo=False)
+    assert caught.value.code == "apt-failed"
+    assert ABSENT in "\n".join(caught.value.causes)
+
+
 # --- Source indexes
+
+
+@pytest.mark.usefixtures("own_apt")
+def test_source_package_that_apt_does_not_know_is_named() -> None:
+    """One that it knows is what that builds with, without debhelper."""
+    Shell()(["apt-get", "-o", "APT::Get::Simulate=false", "update", "-q"])
+    assert expand_sources(["wren"], Shell()) == ("libwren-dev",)
+    with pytest.raises(VenvpkgError) as caught:
+        expand_sources(["wren", ABSENT], Shell())
+    assert caught.value.code == "source-not-found"
+    assert ABSENT in caught.value.message
 
 
 def test_each_deb_line_gets_a_deb_src_line() -> None:
