@@ -1,5 +1,6 @@
 """Reads debian/control and debian/changelog."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,12 @@ def read_control(path: Path) -> Control:
             hint="Run this from the top of a Debian source package.",
         ) from None
     except UnicodeDecodeError as error:
+        name = shlex.quote(str(path))
         raise VenvpkgError(
-            code="control-invalid", message=f"{path} is not UTF-8.", causes=[str(error)]
+            code="control-invalid",
+            message=f"{path} is not UTF-8.",
+            causes=[str(error)],
+            hint=f"If it is Latin-1: iconv -f latin1 -t utf-8 -o {name}.new {name} && mv {name}.new {name}",
         ) from None
     stanzas = [
         canonical_fields(s) for s in Deb822.iter_paragraphs(text.splitlines(keepends=True), use_apt_pkg=False)
@@ -102,7 +107,10 @@ def read_upstream_version(path: Path) -> str:
     except (OSError, ValueError, ChangelogParseError, IndexError, AttributeError) as error:
         # Where there is no entry, python-debian has an IndexError or no version at all.
         raise VenvpkgError(
-            code="changelog-invalid", message=f"Could not read a version from {path}.", causes=[str(error)]
+            code="changelog-invalid",
+            message=f"Could not read a version from {path}.",
+            causes=[str(error)],
+            hint=f"dpkg tells which line it is: dpkg-parsechangelog -l {shlex.quote(str(path))}",
         ) from error
     return str(version)
 
