@@ -185,7 +185,8 @@ def require_usable(python: Present, binding: Sequence[Wish], run: Runner, enviro
         raise VenvpkgError(
             code="python-too-old",
             message=f"{python.path} is {python.implementation} {python.version}.",
-            hint=f"venvpkg packages for CPython {OLDEST} and later.",
+            causes=[f"venvpkg packages for CPython {OLDEST} and later."],
+            hint=advise(binding, packaged_pythons(None, run, environ), run, environ),
         )
     refusing = [wish for wish in binding if not wish.admits(python.version)]
     if refusing:

@@ -274,7 +274,8 @@ def _run_shlibdeps(plan: Plan, words: Sequence[str], run: Runner) -> list[str]:
             code="shlibdeps-failed",
             message="dpkg-shlibdeps could not tell which packages the environment's libraries come from.",
             causes=error.causes,
-            hint="If a library lies outside all packages (in /usr/local, say), package it first.",
+            hint="It needs objdump: apt-get install binutils\n"
+            "And a debian/control that dpkg can read: dpkg-checkbuilddeps",
         ) from error
     for line in answer.stdout.splitlines():
         name, _, value = line.partition("=")

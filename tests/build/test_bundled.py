@@ -110,3 +110,23 @@ def test_other_bytecode_modes_leave_it_without(make: MakeCase, bytecode: str) ->
     case = bundled(make, CHOSEN[-1].resolve(), f'bytecode = "{bytecode}"').finish()
     assert [name for name in case.files() if name.endswith(".pyc")] == []
     assert case.gate() == ()
+
+
+def test_python_that_is_at_home_elsewhere_is_refused(make: MakeCase, tmp_path: Path) -> None:
+    """A script that calls another one starts, and its copy would still need that."""
+    own = tmp_path / "python3"
+    own.write_text(f'#!/bin/sh\nexec {PYTHON} "$@"\n')
+    own.chmod(0o755)
+    error = fail(bundled(make, own))
+    assert error.code == "bundle-failed"
+    assert "It is at home in /usr." in error.causes
+
+
+@pytest.mark.skipif(not FOREIGN or FOREIGN[-1].version.minor < 12, reason="there is no Python 3.12 or later")
+def test_module_that_this_python_has_no_more_is_told(make: MakeCase) -> None:
+    """No test imports the file that needs it, and a server might."""
+    case = bundled(make, CHOSEN[-1].resolve(), files={"demo/old.py": "import distutils\n"})
+    case.build()
+    error = fail(case, "settle")
+    assert error.code == "split-module-gone"
+    assert "distutils" in error.message

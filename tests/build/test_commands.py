@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from builds import Case, clean_environment, fail, run_cli
 from venvpkg.cli import venvpkg
+from venvpkg.delivery import explain
 
 MakeCase = Callable[..., Case]
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,28 @@ def test_finding_ends_with_status_1(make: MakeCase) -> None:
     assert "V004 opt/venvs/demo/b" in done.stderr
     assert "hint: " in done.stderr
     assert done.stdout == ""
+
+
+def test_findings_of_a_log_are_one_error(make: MakeCase, tmp_path: Path) -> None:
+    """A build of all of it ends with them, whatever dpkg-buildpackage says behind them."""
+    case = make().finish()
+    case.write_control()
+    (case.stage / "b").symlink_to("nothing")
+    said = case.step("verify").stderr.splitlines()
+    error = explain([*said, "dpkg-buildpackage: error: debian/rules binary"], tmp_path / "log", 2)
+    assert error.code == "findings"
+    assert any(cause.startswith("V004 opt/venvs/demo/b") for cause in error.causes)
+    assert not any("dpkg-buildpackage" in cause for cause in error.causes)
+
+
+def test_cross_build_is_refused(make: MakeCase) -> None:
+    """Before anything is made: the packaged Python would not run here."""
+    case = make()
+    asked = json.dumps({**json.loads(case.call_json()), "cross": True})
+    done = run_cli(["dh", "step", "build"], case.source, case.environ, asked)
+    assert done.returncode == 3
+    assert "error[cross-build]" in done.stderr
+    assert not case.root.exists()
 
 
 def test_known_error_ends_with_status_3(make: MakeCase) -> None:

@@ -78,6 +78,35 @@ def test_python_that_does_not_start_is_told(make: MakeCase, tmp_path: Path) -> N
     assert "no such luck" in error.causes
 
 
+def test_python_that_is_too_old_is_told(make: MakeCase, minor: str, tmp_path: Path) -> None:
+    """Here it is Debian's own, which says that it is an older one."""
+    own = tmp_path / "python3"
+    own.write_text(f'#!/bin/sh\n{PYTHON} "$@" | sed "s/{minor}[.][0-9]*/3.7.16/"\n')
+    own.chmod(0o755)
+    error = fail(make(f'python = "{own}"'))
+    assert error.code == "python-too-old"
+    assert "CPython 3.7.16" in error.message
+    assert f'python = "{minor}"' in error.hint
+
+
+def test_half_a_python_is_told(
+    make: MakeCase, minor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where dpkg knows the minimal package alone."""
+    name = f"python{minor}-minimal"
+    (tmp_path / "dpkg/info").mkdir(parents=True)
+    (tmp_path / "dpkg/info/format").write_text("1\n")
+    (tmp_path / f"dpkg/info/{name}.list").write_text(f"/.\n/usr/bin/python{minor}\n")
+    (tmp_path / "dpkg/status").write_text(
+        f"Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {minor}.2-1\n"
+        "Maintainer: A Developer <developer@example.org>\nDescription: test\n"
+    )
+    monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path / "dpkg"))
+    error = fail(make())
+    assert error.code == "python-incomplete"
+    assert f"apt-get install python{minor}" in error.hint
+
+
 def test_project_that_wants_another_python_is_told(make: MakeCase, minor: str) -> None:
     """Before anything is downloaded; the Pythons that are here are listed."""
     case = make()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import backend
-from builds import Case, clean_environment
+from builds import Case, clean_environment, fail
 from projects import Project
 from venvpkg.cache import Cache
 from venvpkg.spec import PRUNE_PRESETS
@@ -239,3 +239,14 @@ def test_what_was_proven_once_is_imported_again_only_where_something_changed(
     assert imported("", "one") == sorted([*smoke, *smoke, "used"])
     assert imported("", "two") == smoke
     assert imported("# changed", "three") == sorted([*smoke, "used", "used", "user"])
+
+
+def test_environment_that_lets_nothing_be_imported_proves_nothing(make: MakeCase) -> None:
+    """Here a .pth file ends Python when it starts; the error names the way without a proof."""
+    case = make(ALL, offline=False, wheels=[kit()], dependencies=["kit"])
+    case.build()
+    (case.site / "ends.pth").write_text("import sys; sys.stderr.write('no start'), sys.exit(3)\n")
+    error = fail(case, "settle")
+    assert error.code == "prune-unproven"
+    assert any("no start" in cause for cause in error.causes)
+    assert "prune = [" in error.hint

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from builds import PYTHON, Case, fail
+from venvpkg.errors import VenvpkgError
+from venvpkg.interpreter import find_interpreter
+from venvpkg.pipeline import read_specs
+from venvpkg.plan import make_plan
+from venvpkg.stage import make_environment
 
 MakeCase = Callable[..., Case]
 
@@ -87,6 +92,54 @@ def test_stage_that_is_gone_is_told(make: MakeCase) -> None:
     case.build()
     shutil.rmtree(case.root)
     assert fail(case, "settle").code == "stage-missing"
+
+
+def test_environment_that_cannot_be_made_is_told(make: MakeCase) -> None:
+    """With the words of Python's own module, which finds a file where the folder has to be."""
+    case = make()
+    (spec,), run = read_specs(case.call(), case.world()), case.world().run
+    plan = make_plan(spec, find_interpreter("", "", run, case.environ), case.root)
+    write(plan.workshop, "in the way\n")
+    with pytest.raises(VenvpkgError) as caught:
+        make_environment(plan, run, case.environ)
+    assert caught.value.code == "venv-failed"
+    assert any(str(plan.workshop) in cause for cause in caught.value.causes)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc")
+def test_control_file_that_dpkg_refuses_is_told(make: MakeCase) -> None:
+    """By dpkg-shlibdeps, which reads it for every library; a field that is there twice is no field to it."""
+    case = make(dependencies=["wren-omp"])
+    case.build()
+    control = case.source / "debian/control"
+    control.write_text(control.read_text().replace("Section: misc", "Section: misc\nSection: net"))
+    error = fail(case, "settle")
+    assert error.code == "shlibdeps-failed"
+    assert any("duplicate field" in cause for cause in error.causes)
+    assert "dpkg-checkbuilddeps" in error.hint
+
+
+def test_module_that_apt_has_for_another_python_alone_is_told(
+    make: MakeCase, minor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here apt reads a database of the test's, in which Tk is of an older Python."""
+    (tmp_path / "lists/partial").mkdir(parents=True)
+    (tmp_path / "status").write_text(
+        "Package: python3-tk\nStatus: install ok installed\nArchitecture: all\nVersion: 3.4.2-1\n"
+        "Maintainer: A Developer <developer@example.org>\nDescription: test\n"
+    )
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "{tmp_path}/lists/partial";\n'
+        f'Dir::State::lists "{tmp_path}/lists";\nDir::State::status "{tmp_path}/status";\n'
+        'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    case = make(files={"demo/gui.py": "import tkinter\n"})
+    case.build()
+    error = fail(case, "settle")
+    assert error.code == "split-module-not-packaged"
+    assert error.message == f"apt has no python3-tk for Python {minor}, which the project needs."
+    assert list(error.causes) == ["apt has python3-tk 3.4.2-1."]
 
 
 def test_settle_without_a_build_does_nothing(make: MakeCase) -> None:

@@ -282,6 +282,28 @@ def test_failure_leaves_the_old_folder(online: VendorCase) -> None:
 
 
 @pytest.mark.network
+def test_tree_that_gives_no_sdist_is_told(online: VendorCase, tmp_path: Path) -> None:
+    """With the back end's own words, and the name of what it belongs to."""
+    shutil.unpack_archive(wheels.write_sdist(tmp_path / "kept", "wren-tree"), tmp_path / "tree")
+    (tree,) = (tmp_path / "tree").iterdir()
+    with (tree / "backend/recorder.py").open("a") as stream:
+        stream.write("\ndef build_sdist(folder, settings=None):\n    raise SystemExit('nothing to pack')\n")
+    said = vendor(online(dependencies=[f"wren-tree @ file://{tree}"]), status=3)
+    assert "error[vendor-failed]: Could not get an sdist of wren-tree." in said
+    assert "nothing to pack" in said
+
+
+def test_fetching_takes_a_tool_from_the_index(plain: MakeCase, installer: str) -> None:
+    """Where that can't be reached, it is said of the tool and not of the project."""
+    case = plain("", installer=installer)
+    shutil.rmtree(house(case))
+    case.environ |= {"PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}
+    said = vendor(case, status=3)
+    assert "error[vendor-tool-missing]: " in said
+    assert not house(case).exists()
+
+
+@pytest.mark.network
 def test_lock_needs_its_tool_no_more(online: VendorCase, tmp_path: Path) -> None:
     """What it pins is listed in the folder, with folders of the source package as they are."""
     if not shutil.which("uv"):

@@ -88,6 +88,7 @@ def test_what_people_write(python: str, debian: str) -> None:
 
 def test_no_version_is_an_error() -> None:
     """With the text that is none."""
-    with pytest.raises(VenvpkgError, match="'one' is no Python version"):
+    with pytest.raises(VenvpkgError, match="'one' is no Python version") as caught:
         to_debian("one")
+    assert caught.value.code == "version-invalid"
     assert to_python("2024-spring") == ""

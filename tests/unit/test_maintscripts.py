@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import venvpkg as about
 from venvpkg.interpreter import Interpreter
 from venvpkg.maintscripts import EARLY, LATE, render, render_launcher, render_overrides
 from venvpkg.plan import Plan, make_plan
@@ -350,3 +352,14 @@ def test_a_launcher_says_which_python_is_missing(place: Path) -> None:
 def test_templates_want_every_value() -> None:
     """A misspelt name in a template is an error, and none is left in what is rendered."""
     assert all("{{" not in text and "{%" not in text for text in scripts(plan()).values())
+
+
+def test_installation_without_templates_says_so(tmp_path: Path) -> None:
+    """As when the package was copied by hand."""
+    package = Path(about.__file__).parent
+    shutil.copytree(package, tmp_path / "lib/venvpkg", ignore=shutil.ignore_patterns("debian-templates"))
+    program = "from venvpkg.errors import VenvpkgError\nfrom venvpkg.templates import find_templates\n"
+    program += "try:\n    find_templates()\nexcept VenvpkgError as error:\n    print(error)\n"
+    said = Shell()([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(tmp_path / "lib")})
+    assert said.stdout.startswith("error[templates-missing]")
+    assert str(tmp_path) in said.stdout

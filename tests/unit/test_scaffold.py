@@ -195,8 +195,9 @@ def test_synopsis_is_short_and_has_no_article(summary: str, synopsis: str) -> No
 def test_name_of_one_letter_gets_longer() -> None:
     """Debian's have two at least; without a name there is nothing to write."""
     assert package_name("x") == "x-app"
-    with pytest.raises(VenvpkgError, match="name is not known"):
+    with pytest.raises(VenvpkgError, match="name is not known") as caught:
         package_name("")
+    assert caught.value.code == "name-unknown"
 
 
 def test_prefix_is_the_configured_one(tmp_path: Path) -> None:
