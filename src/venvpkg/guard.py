@@ -72,9 +72,10 @@ def wants_traceback(environ: Mapping[str, str]) -> bool:
 def explain_crash(error: Exception, environ: Mapping[str, str]) -> VenvpkgError:
     """Keep what is known of a crash of ours in a file, and return what to do with it."""
     number, name = tempfile.mkstemp(prefix="venvpkg-crash-", suffix=".log")
-    told = redact("".join(traceback.format_exception(error)), known_secrets(environ))
+    told = f"{sys.argv}\n{''.join(traceback.format_exception(error))}"
     with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.write(f"venvpkg {about.__version__}, Python {sys.version}\n{sys.argv}\n{told}")
+        stream.write(f"venvpkg {about.__version__}, Python {sys.version}\n")
+        stream.write(redact(told, known_secrets(environ)))
     return VenvpkgError(
         code="crash",
         message=f"{type(error).__name__}: {error}",

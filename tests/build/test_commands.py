@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,19 @@ def test_crash_of_ours_ends_with_status_4(make: MakeCase) -> None:
     assert "Traceback" not in done.stderr
     done = run_cli(["dh", "step", "build"], case.source, {**environ, "VENVPKG_DEBUG": "1"}, "no JSON")
     assert "Traceback" in done.stderr
+
+
+def test_log_of_a_crash_holds_no_password(make: MakeCase, tmp_path: Path) -> None:
+    """Of the command line neither, which goes into a bug report."""
+    deb = tmp_path / "a.deb"
+    words = ["diff", str(deb), "https://ada:opensesame@example.org/b.deb"]
+    program = "import sys, venvpkg.guard as g; sys.argv = sys.argv[1:]; g.explain_crash(ValueError('x'), {})"
+    environ = {**make().environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(CHECKOUT / "src")}
+    subprocess.run([sys.executable, "-c", program, *words], env=environ, check=True)
+    (log,) = tmp_path.glob("venvpkg-crash-*.log")
+    text = log.read_text()
+    assert "ValueError: x" in text and "example.org/b.deb" in text
+    assert "opensesame" not in text
 
 
 def test_tree_that_may_not_be_written_is_a_known_error(make: MakeCase) -> None:
