@@ -135,7 +135,7 @@ def expand_sources(sources: Sequence[str], run: Runner) -> tuple[str, ...]:
                     code="source-not-found",
                     message=f"apt knows no source package {name}.",
                     causes=answer.tail,
-                    hint="Correct build-depends-of; apt-cache showsrc NAME tells whether a name is one.",
+                    hint="Correct build-depends-of. The source of a binary package: apt-cache show NAME",
                 )
             newest = stanzas[0]
             fields = ("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep")

@@ -122,6 +122,6 @@ def _unusable(tarball: Path, causes: Sequence[str]) -> VenvpkgError:
         code="root-unusable",
         message=f"{tarball} is no clean root that could be used.",
         causes=causes,
-        hint=f"mmdebstrap --variant=minbase stable {shlex.quote(tarball.name)}\n"
+        hint=f"mmdebstrap --variant=minbase stable {shlex.quote(str(tarball))}\n"
         "As another user than root this takes subordinate ids: see newuidmap(1) in the package uidmap.",
     )

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,8 @@ def _invalid(path: Path, causes: Sequence[str]) -> VenvpkgError:
         code="deb-invalid",
         message=f"{path} is not a whole Debian package.",
         causes=causes,
-        hint="Was it downloaded to its end? dpkg-deb --info tells what dpkg thinks of it.",
+        hint="Was it downloaded to its end? What dpkg thinks of it: "
+        f"dpkg-deb --info {shlex.quote(str(path))}",
     )
 
 

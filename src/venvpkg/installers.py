@@ -327,7 +327,9 @@ def find_installer(spec: Spec, run: Runner, environ: Mapping[str, str]) -> Insta
         message="Found no uv." if spec.installer == "uv" else "Found neither uv nor pip.",
         causes=["Looked for uv on PATH."]
         + ([] if spec.installer == "uv" else ["Asked python3 for its module pip."]),
-        hint="apt-get install python3-pip, or put uv on PATH (https://docs.astral.sh/uv/).",
+        hint='Put uv on PATH (https://docs.astral.sh/uv/), or set installer = "auto".'
+        if spec.installer == "uv"
+        else "apt-get install python3-pip\nOr put uv on PATH (https://docs.astral.sh/uv/).",
     )
 
 

@@ -116,6 +116,7 @@ class Shell:
                 code="command-failed",
                 message=f"{Path(words[0]).name} ended with {describe_status(result.returncode)}.",
                 causes=[*result.tail] or [f"It ran: {redact(shlex.join(words))}"],
+                hint="DH_VERBOSE=1 in the environment shows every command that runs.",
                 lines=result.lines,
             )
         return result

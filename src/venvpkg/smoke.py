@@ -336,7 +336,7 @@ def _import_some(
             code="stage-broken",
             message="The environment's Python does not start.",
             causes=[*said, _ending(status)],
-            hint=f"Try it: {python} -c 'import sys; print(sys.prefix)'",
+            hint=f"Try it: {shlex.quote(str(python))} -c 'import sys; print(sys.prefix)'",
         )
     return lines, _ending(status)
 
