@@ -8,6 +8,7 @@ import pytest
 
 from venvpkg.control import format_relations, read_control, read_upstream_version, relation_names
 from venvpkg.errors import VenvpkgError
+from venvpkg.process import Shell
 
 CONTROL = """\
 # A comment before everything.
@@ -102,8 +103,12 @@ def test_a_file_without_source_is_invalid(text: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_utf8_is_invalid(tmp_path: Path) -> None:
-    """Policy §5.1 wants it."""
-    assert refused(tmp_path, b"Source: x\nMaintainer: Caf\xe9 <a@b.c>\n").code == "control-invalid"
+    """Policy §5.1 wants it; the line of the hint makes it so."""
+    error = refused(tmp_path, b"Source: x\nMaintainer: Caf\xe9 <a@b.c>\n")
+    assert error.code == "control-invalid"
+    Shell()(["sh", "-c", error.hint.partition(": ")[2]])
+    (path,) = tmp_path.iterdir()
+    assert "Café" in path.read_text(encoding="utf-8")
 
 
 def test_a_source_alone_has_no_packages(tmp_path: Path) -> None:
