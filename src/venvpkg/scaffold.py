@@ -288,7 +288,7 @@ def choose_program(metadata: Metadata, background: Background) -> str:
             code="service-program-unknown",
             message=f"The project has no program {program}." if program else "Which program is the service?",
             causes=[f"Its programs are: {', '.join(metadata.scripts) or 'none'}."],
-            hint="Name it with its arguments: venvpkg init --service 'myapp --port 8000'",
+            hint="Name it with its arguments: venvpkg init --command 'myapp --port 8000'",
         )
     # The launcher says in plain words what is missing.
     folder = "/usr/bin" if program in exposed_commands(metadata, background) else f"{spec.prefix}/bin"
