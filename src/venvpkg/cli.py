@@ -195,6 +195,18 @@ def _world(source: Path) -> "World":
     )
 
 
+@venvpkg.command("schema")
+@guarded
+def schema_command() -> None:
+    """Print a JSON schema of the configuration, for editors.
+
+    It fits the table [tool.venvpkg] of pyproject.toml, and debian/venvpkg.toml as a whole.
+    """
+    from venvpkg.schema import make_schema, to_json
+
+    click.echo(to_json(make_schema()))
+
+
 @venvpkg.command("build-depends")
 @click.option(
     "--install", "wants_install", is_flag=True, help="Install them with apt (as root, or with sudo)."

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from checkout import CHECKOUT, build_wheel
+from venvpkg.keys import KEYS
 
 FRONTS = ("dh_venvpkg", "dh_venvpkg_hide", "dh_venvpkg_hide_built", "dh_venvpkg_settle", "dh_venvpkg_verify")
 
@@ -89,3 +90,13 @@ def test_programs_for_the_packaged_interpreter_come_with_the_wheel(installed: Pa
     """They are files, for another interpreter opens them."""
     site = next((installed / "lib").glob("python*/site-packages"))
     assert {p.name for p in (site / "venvpkg" / "inside").glob("*.py")} >= {"compile.py", "smoke.py"}
+
+
+def test_validate_pyproject_finds_the_schema_in_the_installed_wheel(installed: Path) -> None:
+    """By its group of entry points, with the name of the table."""
+    program = """
+from importlib.metadata import entry_points
+(found,) = entry_points(group="validate_pyproject.tool_schema", name="venvpkg")
+print(*found.load()(found.name)["properties"])
+"""
+    assert ask(installed, program).split() == [*(key.name for key in KEYS), "packages"]

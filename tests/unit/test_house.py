@@ -34,6 +34,7 @@ FLOORS = (
         "host",
         "indexes",
         "interpreter",
+        "schema",
         "virtualenv",
     },
     {"migration", "plan"},
