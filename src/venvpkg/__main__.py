@@ -3,4 +3,5 @@
 from venvpkg.cli import venvpkg
 
 if __name__ == "__main__":
-    venvpkg()
+    # By its own name, as the completion scripts call it too.
+    venvpkg(prog_name="venvpkg")

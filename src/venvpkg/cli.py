@@ -14,6 +14,8 @@ from venvpkg.process import Shell, current_environment
 from venvpkg.steps import dh
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from venvpkg.pipeline import World
     from venvpkg.scaffold import Draft
     from venvpkg.spec import Spec
@@ -541,8 +543,25 @@ def list_command(as_json: bool) -> None:
         click.echo(host.to_text(found) if found else "no package on this machine brought an environment")
 
 
+def _complete_environment(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    from venvpkg.host import find_places, list_names
+
+    if "/" in begun:
+        return [CompletionItem(begun, type="dir")]
+    try:
+        names = list_names(find_places(current_environment()))
+    except Exception:
+        # Whatever is said here would stand in the middle of a line that is being typed.
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
+
+
 @venvpkg.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_environment)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @guarded
 def run_command(name: str, command: tuple[str, ...]) -> None:
@@ -561,7 +580,7 @@ def run_command(name: str, command: tuple[str, ...]) -> None:
 
 
 @venvpkg.command("shell")
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_environment)
 @guarded
 def shell_command(name: str) -> None:
     """Start your own shell with an environment activated; "exit" leaves it.

@@ -337,14 +337,18 @@ def choose(name: str, environ: Mapping[str, str]) -> Path:
                 causes=[f"{place.prefix} of {place.package}" for place in found],
                 hint="Name the prefix.",
             )
-    names = sorted({n for place in places for n in (place.package.split(":")[0], place.prefix.name)})
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name, list_names(places), 1)
     raise VenvpkgError(
         code="environment-unknown",
         message=f"No package here brought an environment {name}.",
         causes=[f"{place.package}: {place.prefix}" for place in places] or ["No package brought any."],
         hint=f"Did you mean {near[0]}?" if near else "venvpkg list",
     )
+
+
+def list_names(places: Iterable[Place]) -> list[str]:
+    """Return what environments are called, by their packages and by their folders."""
+    return sorted({name for place in places for name in (place.package.split(":")[0], place.prefix.name)})
 
 
 def _package_names(place: Place) -> tuple[str, ...]:

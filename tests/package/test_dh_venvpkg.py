@@ -52,6 +52,13 @@ def test_deb_installs_and_starts(suite: str, clean_root: CleanRoot, dh_venvpkg_d
         # minbase leaves nothing out, so the manuals are unpacked too.
         assert root.inside(f"/usr/share/man/man1/{page}.1.gz").is_file()
     root.run(["perl", "-I/usr/share/perl5", "-MDebian::Debhelper::Venvpkg", "-e1"])
+    completes = (
+        'source "$1"; COMP_WORDS=(venvpkg ver) COMP_CWORD=1; _venvpkg_completion venvpkg; echo "$COMPREPLY"'
+    )
+    words = ["bash", "--norc", "-c", completes, "bash", "/usr/share/bash-completion/completions/venvpkg"]
+    assert root.run(words).stdout == "verify\n"
+    for script in ("zsh/vendor-completions/_venvpkg", "fish/vendor_completions.d/venvpkg.fish"):
+        assert "_VENVPKG_COMPLETE=" in root.inside(f"/usr/share/{script}").read_text()
 
 
 @pytest.mark.parametrize("suite", SUITES)
