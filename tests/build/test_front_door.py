@@ -1,0 +1,281 @@
+"""``venvpkg init`` and ``venvpkg build`` on this machine, without an index."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builds import clean_environment, run_cli
+from projects import Project
+from venvpkg.watch import read_by
+
+PLAIN = Project(config='no-index = true\nexpose = ["demo"]')
+ME = {"DEBFULLNAME": "Ada Example", "DEBEMAIL": "ada@example.org"}
+
+
+def bare(folder: Path, project: Project = PLAIN) -> Path:
+    """A project that has no debian/."""
+    project.write(folder)
+    shutil.rmtree(folder / "debian")
+    return folder
+
+
+def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
+    """One that keeps what is temporary in a folder of its own, which is made."""
+    (tmp_path / "tmp").mkdir(exist_ok=True)
+    return clean_environment(TMPDIR=str(tmp_path / "tmp"), HOME=str(tmp_path / "tmp"), **{**ME, **changes})
+
+
+def built(folder: Path, tmp_path: Path, *words: str) -> dict[str, object]:
+    """What ``build --json`` says of one project."""
+    done = run_cli(["build", "--json", *words], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    made: dict[str, object] = json.loads(done.stdout)["builds"][0]
+    return made
+
+
+def test_bare_project_becomes_a_package_twice_the_same(tmp_path: Path) -> None:
+    """In a folder with a blank, which is left as it was but for dist/."""
+    folder = bare(tmp_path / "my project")
+    before = sorted(folder.rglob("*"))
+    one = built(folder, tmp_path)
+    (package,) = one["packages"]  # type: ignore[misc]
+    assert package["package"] == "demo" and package["version"] == "1.0"
+    assert package["commands"] == ["/usr/bin/demo"]
+    assert "python3." in package["depends"]
+    assert Path(package["file"]).parent == folder / "dist"
+    assert [p for p in sorted(folder.rglob("*")) if "dist" not in p.relative_to(folder).parts] == before
+    proof = json.loads(Path(package["file"]).with_suffix(".verified.json").read_text())
+    assert (proof["sha256"], proof["findings"], proof["imported"]) == (package["sha256"], [], ["demo"])
+    titles = [step["title"] for step in one["steps"]]  # type: ignore[attr-defined]
+    assert "dh_builddeb" in titles and any("compiled" in title for title in titles)
+    again = built(folder, tmp_path, "--output", str(tmp_path / "else where"))
+    assert again["packages"][0]["sha256"] == package["sha256"]  # type: ignore[index]
+    assert os.listdir(tmp_path / "tmp") in ([], [".cache"])  # noqa: PTH208
+
+
+def test_project_with_a_debian_of_its_own_is_built_with_it(tmp_path: Path) -> None:
+    """And with its source package, where that is asked for."""
+    folder = replace(PLAIN, version="2.0").write(tmp_path / "demo")
+    made = built(folder, tmp_path, "--source")
+    names = {Path(name).name for name in made["files"]}  # type: ignore[attr-defined]
+    assert {"demo_2.0.dsc", "demo_2.0.tar.xz"} <= names
+    assert not (folder / "debian/demo").exists() and not (folder / "debian/files").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "code"),
+    [
+        (
+            'no-index = true\nsmoke = ["demo --fail"]',
+            {"demo/__main__.py": "def main():\n    1 / 0\n"},
+            "smoke-failed",
+        ),
+        ("no-index = true\nlayer = 1", {}, "config-invalid"),
+        ("no-index = true", {"pyproject.toml": "[project\n"}, "config-syntax"),
+        ("no-index = true", {"pyproject.toml": "[project]\nname = 1\n"}, "project-invalid"),
+        ("no-index = true", {"requirements.txt": "no-such-thing==1.0\n"}, "requirement-not-found"),
+        ('build-depends = ["no-such-package-dev"]', {}, "build-depends-missing"),
+    ],
+)
+@pytest.mark.parametrize("with_debian", [False, True])
+def test_what_goes_wrong_is_one_error(
+    tmp_path: Path, config: str, files: Mapping[str, str], code: str, with_debian: bool
+) -> None:
+    """Its own code, no traceback, no package; the log stays where there is one."""
+    folder = replace(PLAIN, config=config, files=files).write(tmp_path / "demo")
+    if not with_debian:
+        shutil.rmtree(folder / "debian")
+    elif code in ("build-depends-missing", "project-invalid"):
+        pytest.skip("debian/control says what a build takes, and whose project it is")
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert done.returncode == 3, done.stdout
+    assert f"error[{code}]" in done.stderr and done.stderr.count("error[") == 1
+    assert "Traceback" not in done.stderr
+    assert not list(folder.rglob("*.deb"))
+    if "The whole log: " in done.stderr:
+        place = done.stderr.partition("The whole log: ")[2].splitlines()[0]
+        assert f"error[{code}]" in Path(place).read_text()
+    # As --json has it.
+    told = run_cli(["build", "--json"], folder, environment(tmp_path))
+    (failed,) = json.loads(told.stdout)["failed"]
+    assert (told.returncode, failed["code"]) == (3, code)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["build/demo", "build/demo/debian/demo"])
+def test_ended_build_leaves_nothing_and_the_next_one_works(
+    tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    """Neither files nor processes; what a kill -9 leaves in /tmp is in nobody's way."""
+    folder = bare(tmp_path / "demo")
+    words = [sys.executable, "-m", "venvpkg", "build"]
+    env = {
+        **environment(tmp_path),
+        **{k: v for k, v in os.environ.items() if k in ("PYTHONPATH", "PERL5LIB")},
+    }
+    child = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 60
+    while not list((tmp_path / "tmp").glob(f"venvpkg-*/{moment}")) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert child.poll() is None
+    child.send_signal(number)
+    child.communicate(timeout=30)
+    assert child.returncode != 0
+    if number != signal.SIGKILL:
+        assert not list((tmp_path / "tmp").glob("venvpkg-*"))
+        assert not (folder / "dist").exists()
+        assert not left_running(tmp_path)
+    assert built(folder, tmp_path)["packages"]
+
+
+def left_running(folder: Path) -> list[str]:
+    """The command lines of processes whose working folder is inside this one."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink().is_relative_to(folder):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def test_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    """Bars for compilation and compression, on a line that is written again."""
+    noise = random.Random(1).randbytes(60_000_000)
+    modules = {f"demo/m{n}/__init__.py": f"X = {n}\n" for n in range(40)}
+    project = replace(PLAIN, files={"demo/noise.bin": noise, **modules})
+    folder = bare(tmp_path / "demo", project)
+    env = {
+        **environment(tmp_path),
+        **{k: v for k, v in os.environ.items() if k in ("PYTHONPATH", "PERL5LIB")},
+    }
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "venvpkg", "build"]
+    child = subprocess.Popen(words, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    try:
+        while data := os.read(ours, 65536):
+            said += data
+    except OSError:
+        # The other side is closed.
+        pass
+    assert child.wait() == 0, said.decode()
+    text = said.decode()
+    assert "MB compressed" in text and "% " in text
+    assert "modules" in text
+    assert "\r\033[K" in text
+    assert text.rstrip().endswith("demo_1.0_all.deb")
+
+
+def test_projects_that_do_not_build_stop_the_rest_unless_told(tmp_path: Path) -> None:
+    """With --keep-going the others are built; the status tells of the failure either way."""
+    good, bad = bare(tmp_path / "good"), tmp_path / "bad"
+    bad.mkdir()
+    done = run_cli(["build", str(bad), str(good)], tmp_path, environment(tmp_path))
+    assert done.returncode == 3 and not (good / "dist").exists()
+    assert f"There is no Python project in {bad}." in done.stderr
+    done = run_cli(["build", "--keep-going", str(bad), str(good)], tmp_path, environment(tmp_path))
+    assert done.returncode == 3 and list((good / "dist").glob("*.deb"))
+
+
+def test_requirements_alone_become_a_package(tmp_path: Path) -> None:
+    """By the folder's name, with a version that sorts before any real one."""
+    project = replace(PLAIN, config="project = false", wheels=[plain_wheel()])
+    folder = bare(tmp_path / "Our Tools", project)
+    (folder / "requirements.txt").write_text("lark==1.0\n")
+    (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
+    assert package["package"] == "our-tools" and package["version"].startswith("0~20")
+
+
+def plain_wheel() -> tuple[str, bytes]:
+    """One that needs nothing."""
+    from backend import pack
+
+    return pack("lark", "1.0", {"lark/__init__.py": b"VERSION = 1\n"})
+
+
+# --- init
+
+
+def test_init_tells_what_it_wrote_and_what_is_left(tmp_path: Path) -> None:
+    """Once; the second time it touches nothing."""
+    folder = bare(tmp_path / "demo")
+    done = run_cli(["init"], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "wrote debian/control" in done.stdout
+    assert "left to you: debian/control:14: Description: FIXME: what it is, in one line" in done.stdout
+    control = folder / "debian/control"
+    assert "Architecture: all" in control.read_text()
+    control.write_text("mine\n")
+    again = run_cli(["init"], folder, environment(tmp_path))
+    assert again.returncode == 3 and "error[debian-exists]" in again.stderr
+    assert control.read_text() == "mine\n"
+    assert run_cli(["init", "--force"], folder, environment(tmp_path)).returncode == 0
+    assert control.read_text() != "mine\n"
+
+
+def test_init_that_only_shows_writes_nothing(tmp_path: Path) -> None:
+    """All files are printed, each under its name."""
+    folder = bare(tmp_path / "demo")
+    done = run_cli(["init", "--dry-run", "--static", "--service"], folder, environment(tmp_path))
+    assert done.returncode == 0 and "--- debian/demo.service\n" in done.stdout
+    assert not (folder / "debian").exists()
+
+
+def test_init_asks_where_it_may(tmp_path: Path) -> None:
+    """An empty answer takes what stands there."""
+    folder = bare(tmp_path / "demo")
+    answers = "\n\nA tool of ours\nutils\nhttps://demo.example.org\nExpat\n"
+    done = run_cli(["init", "--static", "--interactive"], folder, environment(tmp_path), answers)
+    assert done.returncode == 0, done.stderr
+    control = (folder / "debian/control").read_text()
+    assert "Section: utils" in control and "Description: A tool of ours" in control
+    assert "Maintainer: Ada Example <ada@example.org>" in control
+    assert "FIXME" not in done.stdout
+
+
+def test_init_checks_what_is_there(tmp_path: Path) -> None:
+    """Version, dependencies and what is unwritten, a line each, with status 1."""
+    folder = bare(tmp_path / "demo")
+    assert run_cli(["init", "--check"], folder, environment(tmp_path)).returncode == 1
+    assert run_cli(["init", "--static"], folder, environment(tmp_path)).returncode == 0
+    control = folder / "debian/control"
+    control.write_text(control.read_text().replace("FIXME: what it is, in one line", "a tool"))
+    fits = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert (fits.returncode, fits.stdout) == (0, "debian/ fits the project\n")
+    changed = replace(PLAIN, version="1.1rc1", config=f'{PLAIN.config}\nbuild-depends = ["libpng-dev"]')
+    (folder / "pyproject.toml").write_text(changed._pyproject())
+    stale = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert stale.returncode == 1
+    assert "debian/changelog is at 1.0, and pyproject.toml at 1.1rc1: dch -v 1.1~rc1" in stale.stdout
+    assert "Build-Depends has not: libpng-dev" in stale.stdout
+
+
+def test_what_a_process_has_read_is_seen() -> None:
+    """Of the processes of a session that have a name, and of no others."""
+    words = ["sh", "-c", "head -c 3000000 /dev/zero >/dev/null; exec sleep 30"]
+    child = subprocess.Popen(words, start_new_session=True)
+    try:
+        until = time.monotonic() + 20
+        while not read_by("sleep", child.pid) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert list(read_by("sleep", child.pid)) == [str(child.pid)]
+        assert read_by("sleep", child.pid + 1) == {}
+    finally:
+        child.kill()
+        child.wait()
