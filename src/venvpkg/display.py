@@ -39,8 +39,8 @@ class Display:
 
     def end(self, title: str, seconds: float) -> None:
         """Say that a step is done."""
-        self.line(f"   {title} ({seconds:.1f} s)")
         self.doing = self.part = ""
+        self.line(f"   {title} ({seconds:.1f} s)")
 
     def line(self, text: str) -> None:
         """Write a line that stays."""
