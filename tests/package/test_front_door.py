@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,14 +175,21 @@ class Desk:
         return done.stdout
 
 
-@pytest.fixture(scope="module")
-def desk(root_factory: RootFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """One for all: what is installed for one project is there for the next."""
-    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
-    with root_factory.base("bookworm", ["python3-venv"]).open() as root:
+@contextmanager
+def furnished(root_factory: RootFactory, suite: str, folder: Path) -> Iterator[Desk]:
+    """A desk of this suite, with the wheel installed."""
+    wheel = build_wheel(folder)
+    with root_factory.base(suite, ["python3-venv"]).open() as root:
         made = Desk(root=root)
         root.copy_in(wheel, f"/root/{wheel.name}")
         made.type(f"/usr/bin/python3 -m venv tool && tool/bin/pip install -q ./{wheel.name}", "/root")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def desk(root_factory: RootFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One for all: what is installed for one project is there for the next."""
+    with furnished(root_factory, "bookworm", tmp_path_factory.mktemp("wheel")) as made:
         yield made
 
 
@@ -221,6 +229,16 @@ def test_console_script_of_setuptools(desk: Desk, root_factory: RootFactory) -> 
         server.install([deb])
         assert server.run("greet reader").stdout == "hello, reader\n"
         server.purge("greet")
+
+
+def test_debian_13_does_the_same(root_factory: RootFactory, tmp_path: Path) -> None:
+    """With its own Python and debhelper."""
+    with furnished(root_factory, "trixie", tmp_path) as desk:
+        folder = desk.write("greet", GREET)
+        desk.type("venvpkg build --install-build-depends", folder)
+        with root_factory.base("trixie").open() as server:
+            server.install([deb_of(desk, folder)])
+            assert server.run("greet reader").stdout == "hello, reader\n"
 
 
 def test_service_of_hatchling(desk: Desk, root_factory: RootFactory) -> None:
