@@ -33,7 +33,17 @@ from venvpkg.watch import Watch
 # What a build takes beside the packages that it declares.
 TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
 # Folders of a working tree that are no part of what is packaged.
-LEFT_OUT = (".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".vagrant")
+LEFT_OUT = (
+    "dist",
+    ".cache",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    ".vagrant",
+)
 # This program is these packages.
 OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
 ERROR = re.compile(r"error\[([a-z0-9-]+)\]: (.*)")
@@ -137,11 +147,13 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
     """
     begun = time.monotonic()
     require_project(order.folder)
-    require_tools(order, world)
+    require_tools(order, world, display)
     with scratch_folder() as scratch:
         copy = scratch / "build" / (order.folder.name or "source")
         copy.parent.mkdir()
         copy_source(order.folder, copy, left_out(order))
+        # It has the mode of the project's folder, which need not be writable.
+        copy.chmod(0o755)
         wheelhouse = order.folder / "debian" / "wheelhouse"
         if wheelhouse.is_dir():
             shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
@@ -178,7 +190,7 @@ def require_project(folder: Path) -> None:
         read_metadata(folder, read_configuration(folder))
 
 
-def require_tools(order: Order, world: World) -> None:
+def require_tools(order: Order, world: World, display: Display) -> None:
     """Make sure that Debian's tools are there.
 
     Raises:
@@ -187,6 +199,7 @@ def require_tools(order: Order, world: World) -> None:
     path = world.environ.get("PATH")
     missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)]
     if missing and order.install_build_depends and shutil.which("apt-get", path=path):
+        display.begin("installing build-essential and debhelper")
         install(
             Wanted(relations=("build-essential", "debhelper"), sources=()),
             world.run,
