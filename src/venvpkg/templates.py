@@ -41,6 +41,9 @@ def _environment() -> Environment:
         autoescape=False,
     )
     made.filters["sh"] = lambda value: shlex.quote(str(value))
+    # What begins a substitution in debian/control (deb-substvars(5)), and in a unit (systemd.unit(5)).
+    made.filters["control"] = lambda value: str(value).replace("${", "${}{")
+    made.filters["unit"] = lambda value: str(value).replace("%", "%%")
     return made
 
 

@@ -134,6 +134,14 @@ def test_service_runs_the_projects_program(tmp_path: Path) -> None:
         assert caught.value.code == "service-program-unknown"
 
 
+def test_description_is_taken_word_for_word(tmp_path: Path) -> None:
+    """Neither dpkg nor systemd substitutes anything in it."""
+    odd = replace(METADATA, summary="Saves ${HOME} of 50%h")
+    made = render_draft(draft(tmp_path, odd, service="my-app"))
+    assert "Description: Saves ${}{HOME} of 50%h\n" in made["debian/control"]
+    assert "Description=Saves ${HOME} of 50%%h\n" in made["debian/my-app.service"]
+
+
 def test_developers_makefile_is_left_alone(tmp_path: Path) -> None:
     """Debhelper would run it."""
     assert render_draft(draft(tmp_path))["debian/rules"].endswith("dh $@ --with venvpkg\n")
