@@ -13,6 +13,13 @@ from venvpkg.guard import EXIT_FOUND, EXIT_KNOWN, guarded, tell
 from venvpkg.process import Shell, current_environment
 from venvpkg.steps import dh
 
+SECTIONS = {
+    "From a project to a package": ("build", "init", "build-depends", "vendor", "migrate", "record"),
+    "What is in a package": ("verify", "inspect", "diff", "check-reproducible"),
+    "On a server": ("list", "run", "shell"),
+    "More": ("relocate", "cache", "schema"),
+}
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -21,18 +28,32 @@ if TYPE_CHECKING:
     from venvpkg.spec import Spec
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Sections(click.Group):
+    """Lists the commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each of :data:`SECTIONS`."""
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(80)) for name in names])
+
+
+@click.group(
+    cls=Sections,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="See venvpkg(1), venvpkg.toml(5) and dh_venvpkg(1).",
+)
 @click.version_option(about.__version__, message="venvpkg %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def venvpkg(debug: bool) -> None:
     """Build a Python project's whole environment into a Debian package.
 
-    "venvpkg build" makes packages of a project, with a debian/ of its own or without. In a Debian source
-    package, say "dh $@ --with venvpkg" in debian/rules and build as usual.
+    In the folder of a project, "venvpkg build" is all that it takes. With a debian/ of its own, say
+    "dh $@ --with venvpkg" in debian/rules, and build as usual.
     """
 
 
-@venvpkg.command("build")
+@venvpkg.command("build", short_help="Build packages, of a project with or without a debian/.")
 @click.option(
     "--install-build-depends",
     is_flag=True,
@@ -105,7 +126,7 @@ def build_command(
     sys.exit(EXIT_KNOWN if failed else 0)
 
 
-@venvpkg.command("init")
+@venvpkg.command("init", short_help="Write a debian/ from pyproject.toml.")
 @click.option("--service", "wants_service", is_flag=True, help="Write a systemd unit, too.")
 @click.option("--command", help="The service's program with its arguments, where the project has several.")
 @click.option("--interactive", is_flag=True, help="Ask for what goes into debian/control.")
@@ -197,7 +218,7 @@ def _world(source: Path) -> "World":
     )
 
 
-@venvpkg.command("schema")
+@venvpkg.command("schema", short_help="Print a JSON schema of the configuration.")
 @guarded
 def schema_command() -> None:
     """Print a JSON schema of the configuration, for editors.
@@ -209,7 +230,7 @@ def schema_command() -> None:
     click.echo(to_json(make_schema()))
 
 
-@venvpkg.command("build-depends")
+@venvpkg.command("build-depends", short_help="List, install or write down what the build needs of Debian.")
 @click.option(
     "--install", "wants_install", is_flag=True, help="Install them with apt (as root, or with sudo)."
 )
@@ -254,7 +275,7 @@ def _specs(source: Path) -> "list[Spec]":
     return make_specs(read_configuration(source), packages, [p.name for p in packages], variables, {})
 
 
-@venvpkg.command("verify")
+@venvpkg.command("verify", short_help="Check packages or environments, whatever made them.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"findings": [...], "checked": N}.')
 @click.option("--run", "wants_run", is_flag=True, help="Import its modules and run its commands, too.")
 @click.option(
@@ -297,7 +318,7 @@ def verify_command(as_json: bool, wants_run: bool, root: Path | None, paths: tup
     sys.exit(EXIT_FOUND if total.findings else 0)
 
 
-@venvpkg.command("inspect")
+@venvpkg.command("inspect", short_help="Tell what is inside; as a bill of materials, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
 @click.option("--sbom", "as_sbom", is_flag=True, help="Print a bill of materials, in CycloneDX 1.6.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -330,7 +351,7 @@ def inspect_command(as_json: bool, as_sbom: bool, paths: tuple[Path, ...]) -> No
         click.echo("\n\n".join(inventory.to_text() for inventory in inventories))
 
 
-@venvpkg.command("diff")
+@venvpkg.command("diff", short_help="Tell what differs between two packages or environments.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object.")
 @click.option("--changelog", "as_changelog", is_flag=True, help="Print lines for debian/changelog.")
 @click.argument("before", type=click.Path(path_type=Path))
@@ -360,7 +381,7 @@ def diff_command(as_json: bool, as_changelog: bool, before: Path, after: Path) -
     sys.exit(EXIT_FOUND if found else 0)
 
 
-@venvpkg.command("check-reproducible")
+@venvpkg.command("check-reproducible", short_help="Build twice under different conditions, and compare.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @guarded
 def check_reproducible_command(folder: Path) -> None:
@@ -378,7 +399,7 @@ def check_reproducible_command(folder: Path) -> None:
     sys.exit(0 if all(outcome.same for outcome in outcomes) else EXIT_FOUND)
 
 
-@venvpkg.command("vendor")
+@venvpkg.command("vendor", short_help="Fetch all that a build takes, for builds without a network.")
 @click.option("--check", is_flag=True, help="Fetch nothing; say what is stale or changed.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @guarded
@@ -407,7 +428,7 @@ def vendor_command(check: bool, folder: Path) -> None:
     click.echo(f"{FOLDER}: {len(names)} archives, {size / 1e6:.1f} MB")
 
 
-@venvpkg.command("record")
+@venvpkg.command("record", short_help="Note which package of a layered environment is published.")
 @click.option(
     "--into",
     "folder",
@@ -437,7 +458,7 @@ def record_command(folder: Path, debs: tuple[Path, ...]) -> None:
     record.write(source)
 
 
-@venvpkg.command("relocate")
+@venvpkg.command("relocate", short_help="Copy a virtual environment to another prefix.")
 @click.option(
     "--final", type=click.Path(path_type=PurePosixPath), help="The prefix that it will have elsewhere."
 )
@@ -469,7 +490,7 @@ def relocate_command(
     click.echo(f"{relocation.target}: {count} edits, for {relocation.final}")
 
 
-@venvpkg.command("migrate")
+@venvpkg.command("migrate", short_help="Turn a debian/ of dh-virtualenv into one of venvpkg.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @guarded
@@ -491,7 +512,7 @@ def migrate_command(dry_run: bool, folder: Path) -> None:
         click.echo(f"left to you: {text}", err=True)
 
 
-@venvpkg.command("cache")
+@venvpkg.command("cache", short_help="Show or clear what builds keep for the next ones.")
 @click.option("--clear", is_flag=True, help="Remove everything that is kept.")
 @click.option(
     "--json",
@@ -524,7 +545,7 @@ def cache_command(clear: bool, as_json: bool) -> None:
             click.echo(f"  {kind}: {told['entries']} entries, {told['bytes'] / 1e6:.1f} MB")
 
 
-@venvpkg.command("list")
+@venvpkg.command("list", short_help="List the environments that packages brought.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list, with one object for each environment.")
 @guarded
 def list_command(as_json: bool) -> None:
@@ -560,7 +581,11 @@ def _complete_environment(
     return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
 
 
-@venvpkg.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@venvpkg.command(
+    "run",
+    short_help="Run a command in an environment.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.argument("name", shell_complete=_complete_environment)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @guarded
@@ -579,7 +604,7 @@ def run_command(name: str, command: tuple[str, ...]) -> None:
     replace_process(Start(program=find_command(words[0], prefix, environ), argv=words, environ=environ))
 
 
-@venvpkg.command("shell")
+@venvpkg.command("shell", short_help="Start a shell with an environment activated.")
 @click.argument("name", shell_complete=_complete_environment)
 @guarded
 def shell_command(name: str) -> None:

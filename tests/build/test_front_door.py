@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from builds import clean_environment, run_cli
 from projects import Project
+from venvpkg.cli import SECTIONS, venvpkg
 from venvpkg.watch import read_by
 
 PLAIN = Project(config='no-index = true\nexpose = ["demo"]')
@@ -279,3 +281,11 @@ def test_what_a_process_has_read_is_seen() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_help_lists_every_command_in_a_line() -> None:
+    """By what it is for, and nothing is cut off."""
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(name for name, each in venvpkg.commands.items() if not each.hidden)
+    said = CliRunner().invoke(venvpkg, ["--help"]).output
+    assert "...\n" not in said.partition("\n")[2] and all(f"\n  {name} " in said for name in listed)
