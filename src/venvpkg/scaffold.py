@@ -26,7 +26,7 @@ from venvpkg.templates import render_template
 
 # The newest one that a release's lintian knows; it warns of a newer one, and of one that is years older.
 POLICY, OLDER_POLICIES = "4.7.2", {"bookworm": "4.6.2", "jammy": "4.6.0", "noble": "4.6.2"}
-FIXME = "FIXME:"
+FIXME, UNKNOWN_VERSION = "FIXME:", "0~FIXME"
 # Files that let debhelper take another build system than none, or run autoreconf.
 FOREIGN = (
     "Makefile",
@@ -149,7 +149,7 @@ class Background:
     """VERSION_CODENAME of this system (os-release(5)), or empty."""
     service: str | None
     """What was asked for: a command line, empty for the project's own program, None for none."""
-    version: str = f"0~{FIXME[:-1]}"
+    version: str = UNKNOWN_VERSION
     """What debian/changelog has where the project has no version."""
 
 
@@ -393,12 +393,11 @@ def require_room(names: Iterable[str], folder: Path) -> None:
 def find_unfinished(folder: Path) -> list[str]:
     """Return the lines in debian/ that are left to its owner: ``debian/control:4: Maintainer: FIXME: …``."""
     found = []
-    for path in sorted(
-        p for p in (folder / "debian").rglob("*") if p.is_file() and p.parent.name != "wheelhouse"
-    ):
-        if path.name not in ("control", "changelog", "copyright") and path.suffix != ".service":
-            continue
-        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
-            if (FIXME in line or "0~FIXME" in line) and not line.startswith("#"):
-                found.append(f"{path.relative_to(folder)}:{number}: {line.strip()}")
+    # What somebody wrote of a change is no line of ours, and neither is a comment.
+    for name, ours in (("control", r"[^#]"), ("changelog", r"\S| --")):
+        path = folder / "debian" / name
+        lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+        for number, line in enumerate(lines, 1):
+            if re.match(ours, line) and (FIXME in line or UNKNOWN_VERSION in line):
+                found.append(f"debian/{name}:{number}: {line.strip()}")
     return found

@@ -157,11 +157,15 @@ def test_what_is_not_known_is_a_fixme(tmp_path: Path) -> None:
     write_files(render_draft(draft(tmp_path, nobody, inside=())), tmp_path, force=False)
     found = find_unfinished(tmp_path)
     assert [line.split(": ")[0] for line in found] == [
-        "debian/changelog:1",
-        "debian/changelog:5",
         "debian/control:4",
         "debian/control:15",
+        "debian/changelog:1",
+        "debian/changelog:5",
     ]
+    for name, text in (("control", "# FIXME: later\n"), ("changelog", "\n  * Closes FIXME: in the docs\n")):
+        path = tmp_path / "debian" / name
+        path.write_text(text + path.read_text().replace("FIXME", "written"))
+    assert find_unfinished(tmp_path) == []
 
 
 def test_own_programs_are_exposed_unless_the_project_says_which(tmp_path: Path) -> None:
