@@ -29,7 +29,7 @@ class Block:
     language: str
     text: str
     name: str = ""
-    """Of the file that it is, relative to the folder where the reader is; empty for no file."""
+    """Of the file that it is, absolute or from the folder where the reader is; empty for no file."""
     not_run: str | None = None
     """Why a test does not run it; None where one does."""
     place: str = ""
@@ -70,7 +70,7 @@ def _blocks(text: str, page: str) -> Iterator[Block]:
             line=text.count("\n", 0, match.start()) + 1,
             language=match["language"],
             text=re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M),
-            name=named[1] if named and match["language"] not in ("sh", "text") else "",
+            name=named[1] if named and match["language"] != "sh" else "",
             not_run=told.get("not run"),
             place=told.get("run", ""),
             status=int(told.get("exit status", "0")),

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -19,16 +20,18 @@ import pytest
 from checkout import build_wheel
 from documents import DOCS, Block, fits, pages_to_run, read_blocks
 from indexes import serve
-from roots import CommandFailed, Root, RootFactory
+from roots import CommandFailed, Root, RootFactory, locked
 from wheels import write_wheel
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 HOME = "/home/ada"
+PATH = f"/root/tool/bin:/usr/local/bin:{os.defpath}:/usr/sbin:/sbin"
 STATE = "/run/venvpkg-tests/reader"
-# A minimal root has no sudo, and apt's questions are for people.
+# A minimal root has no sudo, and apt's questions are for people. What it downloaded is shared between roots,
+# and it does not wait for the lock there.
 SUDO = '#!/bin/sh\nexec "$@"\n'
-APT = 'APT::Get::Assume-Yes "true";\nDpkg::Use-Pty "0";\n'
+APT = 'APT::Get::Assume-Yes "true";\nDpkg::Use-Pty "0";\nDebug::NoLocking "true";\n'
 
 
 @dataclass(kw_only=True)
@@ -62,7 +65,7 @@ class Reader:
 
     def write(self, block: Block) -> None:
         """Write a file that a page gives in full."""
-        target = self.desk.inside(f"{self.folder}/{block.name}")
+        target = self.desk.inside(str(Path(self.folder, block.name)))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.put(block.text))
         if target.name == "rules" or target.suffix == ".sh":
@@ -83,14 +86,16 @@ class Reader:
         script += f"set +e\nexport -p >{STATE}/env; pwd >{STATE}/pwd\n"
         script = f"trap 'pwd >{STATE}/pwd' EXIT\n" + script
         root.inside(STATE).mkdir(parents=True, exist_ok=True)
-        done = root.run(
-            script,
-            cwd="/root" if on_server else self.folder,
-            env={"PATH": f"/root/tool/bin:/usr/local/bin:{os.defpath}:/usr/sbin:/sbin", "HOME": "/root",
-                 "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"},
-            network=block.place != "without a network",
-            check=False,
-        )  # fmt: skip
+        # Two that download the same file at once would spoil it.
+        takes_apt = re.search(r"\bapt\b|--install-build-depends", block.text)
+        with locked(root.base.cache / "archives-bookworm.lock") if takes_apt else contextlib.nullcontext():
+            done = root.run(
+                script,
+                cwd="/root" if on_server else self.folder,
+                env={"PATH": PATH, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"},
+                network=block.place != "without a network",
+                check=False,
+            )
         print(f"{block}\n{block.text}{done.stdout}")
         if done.returncode != block.status:
             raise CommandFailed([str(block)], done)
@@ -106,7 +111,9 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(root_factory: RootFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(
+    root_factory: RootFactory, dh_venvpkg_deb: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Reader]:
     """One for all pages: what is installed for one is there for the next."""
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
     with (
@@ -119,6 +126,7 @@ def reader(root_factory: RootFactory, tmp_path_factory: pytest.TempPathFactory) 
             sudo.chmod(0o755)
             root.inside("/etc/apt/apt.conf.d/90reader").write_text(APT)
         desk.inside(HOME).mkdir(parents=True)
+        desk.copy_in(dh_venvpkg_deb, f"/root/{dh_venvpkg_deb.name}")
         desk.copy_in(wheel, f"/root/{wheel.name}")
         desk.run(f"/usr/bin/python3 -m venv tool && tool/bin/pip install -q ./{wheel.name}", cwd="/root")
         yield Reader(desk=desk, server=server)
@@ -137,7 +145,12 @@ def private_index(reader: Reader, folder: Path) -> Iterator[None]:
     """The index of packages.example.org, which wants a password."""
     wheel = write_wheel(folder, "example-greetings")
     with serve([wheel], user="ci", password="correct horse battery") as index:
-        reader.hosts = {"https://${": "http://${", "packages.example.org": index.host}
+        # A netrc knows no ports.
+        reader.hosts = {
+            "https://${CI_USER}:${CI_TOKEN}@packages.example.org": f"http://${{CI_USER}}:${{CI_TOKEN}}@{index.host}",
+            "https://packages.example.org": f"http://{index.host}",
+            "packages.example.org": "127.0.0.1",
+        }
         yield
         assert index.served > 0
 
