@@ -182,7 +182,9 @@ AROUND: dict[str, Callable[[Reader, Path], contextlib.AbstractContextManager[Non
 def test_tutorial(reader: Reader, tutorial: str) -> None:
     """From nothing to a package that came, was replaced and went; its program answers as the page says."""
     print(f"{reader.commands} commands, {reader.seconds:.0f} s")
-    ask = "/opt/venvs/greeter/bin/greeter & sleep 2; python3 -c \"import urllib.request as r; print(r.urlopen('"
+    ask = (
+        "/opt/venvs/greeter/bin/greeter & sleep 2; python3 -c \"import urllib.request as r; print(r.urlopen('"
+    )
     ask += "http://127.0.0.1:8000/Ada').read())\"; kill $!"
     with reader.server.base.open() as server:
         server.install(list(reader.desk.inside(f"{tutorial}/dist").glob("greeter_1.1.0_all.deb")))

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+import pytest
+
+from documents import broken_links, pages_to_run, read_blocks
 from venvpkg import verify
+from venvpkg.cli import venvpkg
 from venvpkg.keys import KEYS, Key
 
 TOP = Path(__file__).resolve().parents[2]
@@ -127,3 +133,107 @@ def test_errors_page_has_a_section_for_every_code() -> None:
 def test_every_error_is_provoked_by_a_test() -> None:
     """An error that no test has seen may name what is not there, or be a crash itself."""
     assert sorted(raised_codes() - told_in_tests()) == []
+
+
+# The man pages, and the pages that a reader follows.
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a heading of the first level of a POD."""
+    return re.split(r"^=head1 ", text.split(f"=head1 {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def options_in(text: str) -> set[str]:
+    """The long options that a text of a POD names as its own."""
+    return set(re.findall(r"B<(?:-\w>, B<)?(--[a-z][\w-]*)>", text))
+
+
+def options_of(command: click.Command) -> set[str]:
+    """The long options that a command of click declares."""
+    return {o for p in command.params if isinstance(p, click.Option) for o in p.opts if o.startswith("--")}
+
+
+COMMANDS = {name: made for name, made in venvpkg.commands.items() if not made.hidden}
+PAGE = (DOCS / "venvpkg.pod").read_text()
+
+
+def test_manual_has_every_command() -> None:
+    """And no other, in the synopsis and in the list."""
+    assert set(re.findall(r"^B<venvpkg ([\w-]+)>", section(PAGE, "SYNOPSIS"), re.M)) == set(COMMANDS)
+    assert set(re.findall(r"^=item B<([\w-]+)>$", section(PAGE, "COMMANDS"), re.M)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_manual_has_every_option_of_a_command(name: str) -> None:
+    """And no other: in its line of the synopsis, and where it is described."""
+    lines = [p for p in section(PAGE, "SYNOPSIS").split("\n\n") if p.strip().startswith(f"B<venvpkg {name}>")]
+    item = re.split(rf"^=item B<{name}>$", section(PAGE, "COMMANDS"), flags=re.M)[1]
+    told = options_in(re.split(r"^=(?:item|back)", item, flags=re.M)[0])
+    assert options_in("\n".join(lines)) == options_of(COMMANDS[name])
+    assert told == options_of(COMMANDS[name])
+
+
+def test_manual_has_the_options_before_a_command() -> None:
+    """Those of the group, with --help, which click adds."""
+    assert options_in(section(PAGE, "OPTIONS")) == options_of(venvpkg) | {"--help"}
+
+
+def test_page_of_the_configuration_has_every_key_as_the_code_has_it() -> None:
+    """venvpkg.toml(5): name, kind and meaning of each key, and no other key."""
+    text = (DOCS / "venvpkg.toml.pod").read_text()
+    told = re.findall(r"^=item B<([\w-]+)> \((.*)\)\n\n(.*)$", text, re.M)
+    wanted = [(key.name, row(key).split(" | ")[1], key.meaning) for key in KEYS]
+    assert sorted(told) == sorted(wanted)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.pod")), ids=lambda p: p.name)
+def test_manual_is_sound(page: Path) -> None:
+    """podchecker(1) has nothing to say."""
+    done = subprocess.run(["podchecker", "-warnings", page], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+
+
+def test_manuals_are_installed() -> None:
+    """Each POD in docs/ becomes a man page of the package dh-venvpkg."""
+    listed = (DOCS.parent / "debian/dh-venvpkg.manpages").read_text().split()
+    for page in DOCS.glob("*.pod"):
+        number = 5 if page.stem.endswith(".toml") else 1
+        assert f"debian/man/{page.stem}.{number}" in listed
+
+
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS.parent)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the checkout, and to a heading in it."""
+    assert broken_links(page) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    """A missing file, and a heading that is not there; what is in a block of code is no link."""
+    text = "# A title\n[a](#a-title) [b](#b) [c](c.md) [d](https://example.org)\n```sh\n[e](e.md)\n```\n"
+    (tmp_path / "page.md").write_text(text)
+    assert broken_links(tmp_path / "page.md") == ["#b", "c.md"]
+
+
+def test_every_command_is_run_or_says_why_not() -> None:
+    """A sh block is in a page that tests/package/test_documentation.py follows, or has a reason."""
+    followed = set(pages_to_run())
+    every = [(p, b) for p in DOCS.rglob("*.md") for b in read_blocks(p) if b.language == "sh"]
+    silent = [str(b) for page, b in every if page not in followed and not b.not_run]
+    assert silent == []
+    assert [str(b) for _, b in every if b.not_run is not None and len(b.not_run.split()) < 4] == []
+    # Few, or the rest proves little.
+    left_out = [b for page, b in every if page in followed and b.not_run is not None]
+    run = [b for page, b in every if page in followed and b.not_run is None]
+    assert len(left_out) <= 8 and len(run) > 4 * len(left_out), (len(left_out), len(run))
+
+
+def test_index_has_every_page() -> None:
+    """docs/index.md links each page once, in one of four groups."""
+    text = (DOCS / "index.md").read_text()
+    assert re.findall(r"^## (.*)$", text, re.M) == ["Tutorial", "How to", "Reference", "Explanation"]
+    linked = re.findall(r"^- \[.*?\]\(([^)#]+)\)", text, re.M)
+    pages = {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md")} - {"index.md"}
+    assert len(linked) == len(set(linked)) and pages <= set(linked)
