@@ -51,6 +51,7 @@ def test_deb_installs_and_starts(suite: str, clean_root: CleanRoot, dh_venvpkg_d
     for page in (*FRONTS, "venvpkg"):
         # minbase leaves nothing out, so the manuals are unpacked too.
         assert root.inside(f"/usr/share/man/man1/{page}.1.gz").is_file()
+    assert root.inside("/usr/share/man/man5/venvpkg.toml.5.gz").is_file()
     root.run(["perl", "-I/usr/share/perl5", "-MDebian::Debhelper::Venvpkg", "-e1"])
     completes = (
         'source "$1"; COMP_WORDS=(venvpkg ver) COMP_CWORD=1; _venvpkg_completion venvpkg; echo "$COMPREPLY"'

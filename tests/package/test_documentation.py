@@ -1,4 +1,4 @@
-"""As a reader of the documentation: every file is written, every command typed, and what is shown compared."""
+"""As a reader of the documentation: files are written, commands typed, and what is shown is compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import http.server
 import os
 import re
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,10 +181,9 @@ AROUND: dict[str, Callable[[Reader, Path], contextlib.AbstractContextManager[Non
 def test_tutorial(reader: Reader, tutorial: str) -> None:
     """From nothing to a package that came, was replaced and went; its program answers as the page says."""
     print(f"{reader.commands} commands, {reader.seconds:.0f} s")
-    ask = (
-        "/opt/venvs/greeter/bin/greeter & sleep 2; python3 -c \"import urllib.request as r; print(r.urlopen('"
-    )
-    ask += "http://127.0.0.1:8000/Ada').read())\"; kill $!"
+    program = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/Ada').read())"
+    bin_folder = "/opt/venvs/greeter/bin"
+    ask = f'{bin_folder}/greeter & sleep 2; {bin_folder}/python -I -c "{program}"; kill $!'
     with reader.server.base.open() as server:
         server.install(list(reader.desk.inside(f"{tutorial}/dist").glob("greeter_1.1.0_all.deb")))
         unit = server.inside("/lib/systemd/system/greeter.service").read_text()
@@ -193,13 +191,31 @@ def test_tutorial(reader: Reader, tutorial: str) -> None:
         assert "Hello, Ada." in server.run(ask, network=False).stdout
 
 
-@pytest.mark.parametrize("page", [p for p in pages_to_run() if p.name != "tutorial.md"], ids=lambda p: p.stem)
-def test_how_to(reader: Reader, tutorial: str, page: Path, tmp_path: Path) -> None:
-    """Each page begins in the project that the tutorial leaves, in a copy of its own."""
-    reader.folder, reader.commands, reader.hosts = f"{HOME}/{page.stem}/greeter", 0, {}
-    shutil.copytree(reader.desk.inside(tutorial), reader.desk.inside(reader.folder))
-    subprocess.run(["rm", "-rf", reader.desk.inside(f"{STATE}/env")], check=True)
+# A page that goes on where another one ends; the rest begin where the tutorial does.
+AFTER = {"sbuild.md": "offline.md"}
+
+
+def begin(reader: Reader, tutorial: str, page: Path, folder: Path) -> None:
+    """Do what a page says, in a copy of the project as the page before left it."""
+    before = tutorial
+    if page.name in AFTER:
+        earlier = page.with_name(AFTER[page.name])
+        before = f"{HOME}/{earlier.stem}/greeter"
+        if not reader.desk.inside(before).exists():
+            begin(reader, tutorial, earlier, folder)
+    reader.folder, reader.hosts, reader.commands = f"{HOME}/{page.stem}/greeter", {}, 0
+    shutil.copytree(reader.desk.inside(before), reader.desk.inside(reader.folder))
+    # What the page before exported.
+    reader.desk.inside(f"{STATE}/env").unlink(missing_ok=True)
     around = AROUND.get(page.name)
-    with around(reader, tmp_path) if around else contextlib.nullcontext():
+    with around(reader, folder) if around else contextlib.nullcontext():
         reader.follow(page)
     print(f"{reader.commands} commands, {reader.seconds:.0f} s")
+
+
+@pytest.mark.parametrize("page", [p for p in pages_to_run() if p.name != "tutorial.md"], ids=lambda p: p.stem)
+def test_how_to(reader: Reader, tutorial: str, page: Path, uv_binary: Path, tmp_path: Path) -> None:
+    """Each page begins in the project that an earlier one leaves, in a copy; uv, for its speed."""
+    reader.desk.copy_in(uv_binary, "/usr/local/bin/uv")
+    if not reader.desk.inside(f"{HOME}/{page.stem}").exists():
+        begin(reader, tutorial, page, tmp_path)
