@@ -25,6 +25,9 @@ from wheels import write_wheel
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 HOME = "/home/ada"
+# What the tutorial would have installed first: it takes a minute, and tests/package/test_front_door.py begins
+# without it.
+TOOLS = ("build-essential", "debhelper", "devscripts", "python3-venv")
 PATH = f"/root/tool/bin:/usr/local/bin:{os.defpath}:/usr/sbin:/sbin"
 STATE = "/run/venvpkg-tests/reader"
 # A minimal root has no sudo, and apt's questions are for people. What it downloaded is shared between roots,
@@ -116,7 +119,7 @@ def reader(
     """One for all pages: what is installed for one is there for the next."""
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
     with (
-        root_factory.base("bookworm", ["python3-venv"]).open() as desk,
+        root_factory.base("bookworm", TOOLS).open() as desk,
         root_factory.base("bookworm").open() as server,
     ):
         for root in (desk, server):
