@@ -89,6 +89,14 @@ def read_configuration(source: Path) -> Configuration:
     return Configuration(source=source, origin=origin, values=table, packages=packages)
 
 
+def find_unread(source: Path) -> str:
+    """Return a sentence where pyproject.toml has a table that is not read, or nothing."""
+    tool = read_toml(source / "pyproject.toml").get("tool")
+    if (source / OWN_FILE).is_file() and isinstance(tool, dict) and tool.get("venvpkg"):
+        return f"[tool.venvpkg] in pyproject.toml is not read: {OWN_FILE} is in its place"
+    return ""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's table; an empty one where there is no file.
 

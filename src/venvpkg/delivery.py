@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from debian.deb822 import Deb822, PkgRelation
 
+from venvpkg.addon import EVENTS, with_addon
 from venvpkg.builddeps import Wanted, apt_line, find_missing, install
 from venvpkg.configuration import read_configuration
 from venvpkg.control import format_relations, read_control
@@ -151,7 +150,7 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
     with scratch_folder() as scratch:
         copy = scratch / "build" / (order.folder.name or "source")
         copy.parent.mkdir()
-        copy_source(order.folder, copy, left_out(order))
+        copy_source(order.folder, copy, left_out(order) | {scratch})
         # It has the mode of the project's folder, which need not be writable.
         copy.chmod(0o755)
         wheelhouse = order.folder / "debian" / "wheelhouse"
@@ -290,29 +289,6 @@ def require_installed(relations: Sequence[str], order: Order, world: World, disp
         )
 
 
-def build_environment(environ: Mapping[str, str], events: Path) -> dict[str, str]:
-    """Return the environment in which debhelper finds this venvpkg, wherever it is installed.
-
-    Its commands are beside the running interpreter, in an environment that pip or pipx made, and its Perl
-    modules inside the package; both are at the top of a checkout. Debian's own package has them in
-    debhelper's places.
-    """
-    made = dict(environ)
-    package = Path(__file__).resolve().parent
-    for commands, modules in (
-        (Path(sys.prefix) / "bin", package / "perl"),
-        (package.parent / "perl" / "bin", package.parent / "perl"),
-    ):
-        if (modules / "Debian").is_dir() and (commands / "dh_venvpkg").is_file():
-            made["PATH"] = f"{commands}:{environ.get('PATH', os.defpath)}"
-            made["PERL5LIB"] = ":".join(filter(None, [str(modules), environ.get("PERL5LIB")]))
-            break
-    # What starts as python3 -m venvpkg has to find this package, and not another version.
-    if package.parent.name == "src":
-        made["PYTHONPATH"] = ":".join(filter(None, [str(package.parent), environ.get("PYTHONPATH")]))
-    return made | {"VENVPKG_EVENTS": str(events)}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """A build that came to its end."""
@@ -341,7 +317,7 @@ def run_build(
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
     log = copy.parent / name
     watch = Watch(display=display, log=log, events=events, roots=copy / "debian", steps=steps)
-    environ = build_environment(world.environ, events)
+    environ = with_addon(world.environ) | {EVENTS: str(events)}
     status = follow(words, env=environ, cwd=copy, hear=watch.hear, tick=watch.tick)
     watch.take_events()
     watch.next_command("")

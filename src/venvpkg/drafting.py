@@ -13,7 +13,14 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from venvpkg.builddeps import Wanted, absent_from_control, apt_line, expand_sources, find_missing
-from venvpkg.configuration import Configuration, make_specs, read_configuration, read_toml, read_variables
+from venvpkg.configuration import (
+    Configuration,
+    find_unread,
+    make_specs,
+    read_configuration,
+    read_toml,
+    read_variables,
+)
 from venvpkg.control import Package, read_control, read_upstream_version
 from venvpkg.debversion import to_debian
 from venvpkg.errors import VenvpkgError
@@ -106,6 +113,13 @@ def find_stale(folder: Path, world: World) -> list[str]:
     packages = read_control(folder / "debian" / "control").packages
     specs = make_specs(configuration, packages, [p.name for p in packages], read_variables(world.environ), {})
     found = [f"{line}: not written yet" for line in find_unfinished(folder)]
+    found += [text] if (text := find_unread(folder)) else []
+    bundled = [spec.package for spec in specs if spec.interpreter == "bundled"]
+    found += [
+        f"debian/control has Architecture: all for {p.name}, and the interpreter is bundled: any"
+        for p in packages
+        if p.name in bundled and p.is_arch_all
+    ]
     told = read_metadata(folder, configuration).version
     written = read_upstream_version(folder / "debian" / "changelog")
     upstream = to_debian(told).rpartition(":")[2] if told else written

@@ -12,7 +12,13 @@ from venvpkg.builddeps import require_build_depends
 from venvpkg.bundle import COMMON, unstripped
 from venvpkg.bytecode import compile_tree
 from venvpkg.cache import Cache
-from venvpkg.configuration import make_specs, read_configuration, read_options, read_variables
+from venvpkg.configuration import (
+    find_unread,
+    make_specs,
+    read_configuration,
+    read_options,
+    read_variables,
+)
 from venvpkg.contents import Search, read_environment
 from venvpkg.control import Package, read_control
 from venvpkg.credentials import known_secrets
@@ -68,6 +74,7 @@ from venvpkg.stage import (
     apply,
     bring_back,
     free_pip,
+    level_times,
     normalise_modes,
     populate,
     put_in_place,
@@ -185,6 +192,7 @@ def settle(call: Call, world: World) -> Answer:
         if needs.above:
             part(plan, divide(tree, distributions, state.project))
             layer, lower = finish_lower(answer, plan, needs, subject, world)
+            level_times(plan.env_root, world.environ)
             write_bill(lower, plan.env_root, inventory(plan, state, needs, Tree.from_dir(plan.env_stage)))
             tree = Tree.from_dir(plan.stage)
             for text in write_relations(answer, packages[subject.name], needs.above):
@@ -194,6 +202,7 @@ def settle(call: Call, world: World) -> Answer:
         explain_to_lintian(plan, plan.package_root, exposed_names(plan, distributions, state.project))
         write_manifest(plan, state, distributions, needs, smoke, world.codename, layer=layer)
         write_bill(subject, plan.package_root, inventory(plan, state, needs, tree))
+        level_times(plan.package_root, world.environ)
         memory.digests.save(plan.state / DIGESTS)
     world.cache.trim()
     return answer
@@ -388,7 +397,7 @@ def read_specs(call: Call, world: World) -> list[Spec]:
     configuration = read_configuration(world.source)
     packages = read_control(world.source / "debian" / "control").packages
     told = translate(call.options, world.environ, world.source, former=call.former)
-    for text in told.notes:
+    for text in filter(None, (*told.notes, find_unread(world.source))):
         warn(text)
     if call.former:
         # It gives one to every package that debhelper acts on.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from venvpkg.addon import with_addon
 from venvpkg.deb import read_deb
 from venvpkg.difference import DERIVED, Side, compare, describe_side
 from venvpkg.errors import VenvpkgError
@@ -148,7 +149,8 @@ def build(conditions: Conditions, run: Runner, environ: Mapping[str, str]) -> No
     script = f'umask {conditions.umask} && exec "$@"'
     words = ["sh", "-c", script, "sh", *conditions.words, *BUILD]
     # dpkg-buildpackage takes it from debian/changelog, which both have.
-    env = {k: v for k, v in environ.items() if k != "SOURCE_DATE_EPOCH"} | dict(conditions.variables)
+    env = {k: v for k, v in with_addon(environ).items() if k != "SOURCE_DATE_EPOCH"}
+    env |= conditions.variables
     answer = run(words, env=env, cwd=conditions.folder, check=False)
     if answer.returncode != 0:
         said = [*answer.stdout.splitlines()[-SHOWN_LINES:], *answer.tail]

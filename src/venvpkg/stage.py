@@ -353,6 +353,21 @@ def apply(edits: Iterable[Edit], folder: Path) -> int:
     return count
 
 
+def level_times(root: Path, environ: Mapping[str, str]) -> None:
+    """Give files that are older than the build's date that date; dpkg-deb does so with newer ones.
+
+    A unit or a configuration file has the time at which it was checked out: another one in every clone
+    (https://reproducible-builds.org/specs/source-date-epoch/).
+    """
+    told = environ.get("SOURCE_DATE_EPOCH", "")
+    if told.isdigit():
+        moment = int(told)
+        for folder, _, names in os.walk(root):
+            for path in (Path(folder), *(Path(folder, name) for name in names)):
+                if path.lstat().st_mtime < moment:
+                    os.utime(path, (moment, moment), follow_symlinks=False)
+
+
 def normalise_modes(folder: Path) -> None:
     """Give every file the mode that dh_fixperms gives, which does not see the tree.
 

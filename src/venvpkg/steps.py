@@ -5,12 +5,10 @@ from pathlib import Path
 
 import click
 
+from venvpkg.addon import EVENTS
 from venvpkg.guard import EXIT_FOUND, guarded
 from venvpkg.log import send_events
 from venvpkg.process import Shell, current_environment
-
-# The file that the events of a step go to.
-EVENTS = "VENVPKG_EVENTS"
 
 
 @click.group(hidden=True)

@@ -266,6 +266,31 @@ def test_init_checks_what_is_there(tmp_path: Path) -> None:
     assert stale.returncode == 1
     assert "debian/changelog is at 1.0, and pyproject.toml at 1.1rc1: dch -v 1.1~rc1" in stale.stdout
     assert "Build-Depends has not: libpng-dev" in stale.stdout
+    # init has put a file in the place of a table that was not there.
+    assert (folder / "debian/venvpkg.toml").exists() is False
+    (folder / "debian/venvpkg.toml").write_text('interpreter = "bundled"\n')
+    unread = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert "[tool.venvpkg] in pyproject.toml is not read" in unread.stdout
+    assert "Architecture: all for demo, and the interpreter is bundled: any" not in unread.stdout
+    control.write_text(control.read_text().replace("Architecture: any", "Architecture: all"))
+    unread = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert "Architecture: all for demo, and the interpreter is bundled: any" in unread.stdout
+
+
+def test_age_of_files_makes_no_other_package(tmp_path: Path) -> None:
+    """A clone has other times than the folder that it is of; dpkg-deb levels newer ones alone."""
+    files = {
+        "debian/demo.service": "[Service]\nExecStart=/usr/bin/demo\n",
+        "debian/demo.install": "demo.conf etc\n",
+    }
+    folder = replace(PLAIN, files={**files, "demo.conf": "x\n"}).write(tmp_path / "demo")
+    digests = set()
+    for year in (1, 10, 0):
+        for path in folder.rglob("*"):
+            os.utime(path, (time.time() - year * 365 * 86400,) * 2)
+        (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
+        digests.add(package["sha256"])
+    assert len(digests) == 1
 
 
 def test_what_a_process_has_read_is_seen() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "venvpkg"
 
 FLOORS = (
-    {"cache", "credentials", "errors", "licences", "log", "makefile"},
+    {"addon", "cache", "credentials", "errors", "licences", "log", "makefile"},
     {
         "control",
         "debversion",
