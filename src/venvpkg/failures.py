@@ -82,6 +82,8 @@ def explain_failure(
     text = "\n".join(lines)
     message = f"{title.split()[0]} could not install {install.title}."
     causes: Sequence[str] = [line[:LONGEST] for line in error.causes if line.strip()]
+    # pip says five times of each name that it tries again; the error behind them has the reason.
+    causes = [line for line in causes if not line.startswith("WARNING: Retrying")] or causes
     code, hint = "install-failed", "The lines above are the installer's own; DH_VERBOSE=1 shows all of them."
     if re.search(r"do not match the hashes|hash mismatch", text, re.IGNORECASE):
         code, hint = (

@@ -296,3 +296,13 @@ def test_no_space_is_told() -> None:
         code="command-failed", message="x", causes=["OSError: [Errno 28] No space left on device"]
     )
     assert explain_failure(error, "uv 1", Install(title="x"), spec(), "3.11").code == "no-space"
+
+
+def test_attempts_of_pip_are_left_out() -> None:
+    """It warns of each, five times for every name, and the reason is in the line behind them."""
+    again = "WARNING: Retrying (Retry(total=4, connect=None)) after connection broken by 'NewConnectionError'"
+    reason = "ERROR: Could not install packages due to an OSError: HTTPSConnectionPool: Max retries exceeded"
+    said = [*[again] * 5, reason]
+    error = CommandFailedError(code="command-failed", message="pip ended", causes=said, lines=said)
+    told = explain_failure(error, "pip 23.0", Install(title="the project"))
+    assert (told.code, list(told.causes)) == ("index-unreachable", [reason])
