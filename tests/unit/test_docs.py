@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,3 +238,37 @@ def test_index_has_every_page() -> None:
     linked = re.findall(r"^- \[.*?\]\(([^)#]+)\)", text, re.M)
     pages = {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md")} - {"index.md"}
     assert len(linked) == len(set(linked)) and pages <= set(linked)
+
+
+def said_commands() -> list[tuple[str, str]]:
+    """Every call of venvpkg that a page shows: the page, and the words behind "venvpkg"."""
+    found = []
+    for page in (TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))):
+        text = page.read_text()
+        spans = re.findall(r"`venvpkg ([^`\n]+)`", text)
+        fenced = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        lines = re.findall(r"^    (?:\$ )?venvpkg ([^`\n]+)$", text, re.MULTILINE)
+        lines += re.findall(r"^(?:sudo )?venvpkg ([^`\n]+)$", fenced, re.MULTILINE)
+        found += [(page.name, words) for words in (*spans, *lines)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "words"), sorted(set(said_commands())))
+def test_a_command_that_a_page_shows_is_one(page: str, words: str) -> None:
+    """With options that it has; what stands for something else is written in capitals."""
+    plain = re.split(r" [|>#;&]|…", words)[0]
+    name, *rest = shlex.split(plain.replace("[", "").replace("]", ""))
+    if name.startswith("-"):
+        assert name in {option for each in venvpkg.params for option in each.opts} | {"--help"}
+        return
+    if name.isupper():
+        return
+    command = venvpkg.commands[name]
+    # An option that is named by itself has no value.
+    value = ["x"] if rest and rest[-1].startswith("--") else []
+    command.make_parser(click.Context(command)).parse_args([*rest, *value])
+
+
+def test_pages_show_commands() -> None:
+    """Or the test above would hold of nothing."""
+    assert len(said_commands()) > 80
