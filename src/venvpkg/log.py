@@ -111,6 +111,11 @@ def step(title: str) -> Iterator[list[str]]:
     _events.say(f"\r\033[K{line}" if live else line)
 
 
+def counted(count: int, thing: str) -> str:
+    """Return ``1 module`` or ``3 modules``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def note(text: str) -> None:
     """Say something that the user may want to know."""
     _events.tell("note", text=text)

@@ -56,7 +56,7 @@ from venvpkg.layers import (
     unite_fields,
 )
 from venvpkg.lockfiles import export_locks
-from venvpkg.log import note, step, warn
+from venvpkg.log import counted, note, step, warn
 from venvpkg.maintscripts import EARLY, LATE, render
 from venvpkg.manifest import write_manifest
 from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
@@ -128,7 +128,7 @@ def build(call: Call, world: World) -> Answer:
         plan, populated = install(spec, call.roots[spec.package], wheelhouse, world)
         with step(f"{plan.prefix}: relocated") as details:
             edits = relocate(Tree.from_dir(plan.workshop), plan.made, plan.move, hermetic=spec.hermetic)
-            details.append(f"{apply(edits, plan.workshop)} edits")
+            details.append(counted(apply(edits, plan.workshop), "edit"))
             leave_out(plan.spec, plan.workshop)
         tree = Tree.from_dir(plan.workshop)
         distributions = read_distributions(tree)
@@ -221,7 +221,7 @@ def prepare(plan: Plan, state: State, memory: Memory, world: World) -> None:
         del tree
         tree = Tree.from_dir(plan.stage)
     with step(f"{plan.prefix}: compiled") as details:
-        details.append(f"{compile_tree(plan, tree, world.run, world.environ, memory)} modules")
+        details.append(counted(compile_tree(plan, tree, world.run, world.environ, memory), "module"))
     del tree
     if pruning:
         prove_presets(plan, pruning, memory, world)
@@ -252,7 +252,7 @@ def try_out(
             running = pool.submit(run_smoke, trial, world.run, world.environ)
             tree, distributions, found = read(tree)
             smoke = running.result()
-        details.append(f"{len(smoke.imported)} modules, {len(smoke.commands)} commands")
+        details += [counted(len(smoke.imported), "module"), counted(len(smoke.commands), "command")]
     (plan.state / "smoke.json").write_text(smoke.to_json(), encoding="utf-8")
     for text in smoke.unused:
         note(f"not needed without an extra: {text}")
@@ -282,7 +282,9 @@ def prove_presets(plan: Plan, pruning: Pruning, memory: Memory, world: World) ->
         if again:
             back = Tree.from_dir(plan.stage).only(again)
             compile_tree(plan, back, world.run, world.environ, memory)
-        details.append(f"{len(again)} files brought back" if again else "all modules imported as before")
+        details.append(
+            f"{counted(len(again), 'file')} brought back" if again else "all modules imported as before"
+        )
     for text in explain(outcome):
         note(text)
     shutil.rmtree(plan.pruned, ignore_errors=True)
@@ -357,7 +359,7 @@ def gate(call: Call, world: World) -> dict[str, Report]:
             report = verify(evidence, GATE)
             for path, line in evidence.startup.items():
                 note(f"{path} runs code whenever Python starts: {line[:80]}")
-            details.append(f"{report.checked} files")
+            details.append(counted(report.checked, "file"))
         left = reports[plan.spec.package] = report.without(plan.spec.accept)
         (plan.state / VERIFIED).write_text(to_proof(plan, state, evidence, report, left), encoding="utf-8")
     return reports
