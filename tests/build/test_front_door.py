@@ -128,7 +128,15 @@ def test_ended_build_leaves_nothing_and_the_next_one_works(
         **environment(tmp_path),
         **{k: v for k, v in os.environ.items() if k in ("PYTHONPATH", "PERL5LIB")},
     }
-    child = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(
+        words,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # Whatever runs the tests in the background ignores it, and a child would do so as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until = time.monotonic() + 60
     while not list((tmp_path / "tmp").glob(f"venvpkg-*/{moment}")) and time.monotonic() < until:
         time.sleep(0.02)
