@@ -14,7 +14,7 @@ RUN = ("tutorial.md", "how-to/*.md")
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
 # What may stand in a line before a block, for the reader of the page's source alone.
-MARK = re.compile(r"<!-- (?P<word>not run: |run |exit status )(?P<rest>[^>]*?) -->")
+MARK = re.compile(r"<!-- (?P<word>not run: |run by: |run |exit status )(?P<rest>[^>]*?) -->")
 PLACES = ("on the server", "without a network")
 
 
@@ -32,6 +32,8 @@ class Block:
     """Of the file that it is, absolute or from the folder where the reader is; empty for no file."""
     not_run: str | None = None
     """Why a test does not run it; None where one does."""
+    run_by: str = ""
+    """The test that runs it in another form, where this page is not followed."""
     place: str = ""
     """One of ``PLACES``, or empty for the reader's own machine."""
     status: int = 0
@@ -72,6 +74,7 @@ def _blocks(text: str, page: str) -> Iterator[Block]:
             text=re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M),
             name=named[1] if named and match["language"] != "sh" else "",
             not_run=told.get("not run"),
+            run_by=told.get("run by", ""),
             place=told.get("run", ""),
             status=int(told.get("exit status", "0")),
         )

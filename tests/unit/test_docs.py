@@ -222,8 +222,13 @@ def test_every_command_is_run_or_says_why_not() -> None:
     """A sh block is in a page that tests/package/test_documentation.py follows, or has a reason."""
     followed = set(pages_to_run())
     every = [(p, b) for p in DOCS.rglob("*.md") for b in read_blocks(p) if b.language == "sh"]
-    silent = [str(b) for page, b in every if page not in followed and not b.not_run]
+    silent = [str(b) for page, b in every if page not in followed and not (b.not_run or b.run_by)]
     assert silent == []
+    for block in (b for _, b in every if b.run_by):
+        test = (TOP / block.run_by).read_text()
+        # What is around them, apt and echo and wget, a test may do in another way.
+        for words in (line.split() for line in block.commands if line.startswith("venvpkg ")):
+            assert re.search(rf"\b{words[1]}\b", test), f"{block}: {words}"
     assert [str(b) for _, b in every if b.not_run is not None and len(b.not_run.split()) < 4] == []
     # Few, or the rest proves little.
     left_out = [b for page, b in every if page in followed and b.not_run is not None]
