@@ -100,10 +100,10 @@ def test_wrong_usage_ends_with_status_2(tmp_path: Path) -> None:
         assert run_cli(words, tmp_path, clean_environment()).returncode == 2
 
 
-def test_crash_of_ours_ends_with_status_4(make: MakeCase) -> None:
+def test_crash_of_ours_ends_with_status_4(make: MakeCase, tmp_path: Path) -> None:
     """The message says that it is a bug; VENVPKG_DEBUG shows where."""
     case = make()
-    environ = case.environ
+    environ = {**case.environ, "TMPDIR": str(tmp_path)}
     done = run_cli(["dh", "step", "build"], case.source, environ, "no JSON at all")
     assert done.returncode == 4
     assert "error[crash]: JSONDecodeError" in done.stderr
