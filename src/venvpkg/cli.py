@@ -9,7 +9,7 @@ import click
 
 import venvpkg as about
 from venvpkg.errors import VenvpkgError
-from venvpkg.guard import EXIT_FOUND, EXIT_KNOWN, guarded, tell
+from venvpkg.guard import EXIT_FOUND, EXIT_KNOWN, explain_os_error, guarded, tell
 from venvpkg.process import Shell, current_environment
 from venvpkg.steps import dh
 
@@ -110,10 +110,11 @@ def build_command(
         )
         try:
             made.append(deliver(order, _world(source), display))
-        except VenvpkgError as error:
+        except (VenvpkgError, OSError) as raised:
+            error = raised if isinstance(raised, VenvpkgError) else explain_os_error(raised)
             display.clear()
             if not as_json and not keep_going:
-                raise
+                raise error from raised
             failed.append({"folder": str(source), **error.to_dict()})
             tell(str(error), current_environment())
             if not keep_going:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
+import shlex
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from debian.deb822 import Deb822, PkgRelation
 from venvpkg.addon import EVENTS, with_addon
 from venvpkg.builddeps import Wanted, apt_line, find_missing, install
 from venvpkg.configuration import read_configuration
-from venvpkg.control import format_relations, read_control
+from venvpkg.control import format_relations, read_control, read_upstream_version
 from venvpkg.display import Display
-from venvpkg.drafting import Wish, choose_specs, draft_debian, looks_compiled, read_metadata
+from venvpkg.drafting import Wish, choose_specs, draft_debian, find_warnings, looks_compiled, read_metadata
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_source, made_by_debhelper
 from venvpkg.log import silence
@@ -121,7 +123,8 @@ class Delivery:
         # Debug symbols are for whoever asks for them.
         debs = [p.file for p in self.products if not p.package.endswith("-dbgsym")]
         if debs:
-            words = " ".join(str(d) if d.is_absolute() else f"./{d}" for d in map(_shown, debs))
+            shown = (str(d) if d.is_absolute() else f"./{d}" for d in map(_shown, debs))
+            words = shlex.join(shown)
             lines += ["", f"Built in {self.seconds:.1f} s. To install:", f"  sudo apt install {words}"]
         return "\n".join(lines)
 
@@ -145,10 +148,14 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
             ``build-depends-missing``, ``build-failed``, and what a step of the build raised.
     """
     begun = time.monotonic()
+    # Where there is no such folder Python takes another one, and dpkg-deb fails; and a build changes folders.
+    world = replace(world, environ={**world.environ, "TMPDIR": str(Path(tempfile.gettempdir()).absolute())})
     require_project(order.folder)
     require_tools(order, world, display)
     with scratch_folder() as scratch:
-        copy = scratch / "build" / (order.folder.name or "source")
+        # Tools that make environments stumble over a colon, and some over what is not ASCII.
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "-", order.folder.name).strip("-") or "source"
+        copy = scratch / "build" / name
         copy.parent.mkdir()
         copy_source(order.folder, copy, left_out(order) | {scratch})
         # It has the mode of the project's folder, which need not be writable.
@@ -156,6 +163,8 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
         wheelhouse = order.folder / "debian" / "wheelhouse"
         if wheelhouse.is_dir():
             shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
+        for line in find_warnings(order.folder, world):
+            display.line(f"   warning: {line}")
         steps = prepare(order, copy, world, display)
         built = run_build(order, copy, scratch / "events", world, display, steps)
         files = hand_over(order, copy, built.log)
@@ -312,6 +321,7 @@ def run_build(
     """
     words = ["dpkg-buildpackage", "-d", "-F" if order.source else "-b"]
     words += ["-us", "-uc"] if order.sign is None else [f"-k{order.sign}"] if order.sign else []
+    read_upstream_version(copy / "debian" / "changelog")
     control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
     version = control["Version"].partition(":")[2] or control["Version"]
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
@@ -362,6 +372,13 @@ def explain(lines: Sequence[str], log: Path, status: int) -> VenvpkgError:
             causes=[*block, f"The whole log: {log}"],
             hint="Mend it, or accept a finding with its reason (docs/configuration.md, accept).",
         )
+    if full := [line for line in lines if "No space left on device" in line]:
+        return VenvpkgError(
+            code="no-space",
+            message="There is no space left on the disk.",
+            causes=[*full[:3], f"The whole log: {log}"],
+            hint="Free some space, or name another folder for temporary files: TMPDIR=/var/tmp",
+        )
     return VenvpkgError(
         code="build-failed",
         message=f"dpkg-buildpackage ended with {describe_status(status)}.",
@@ -404,8 +421,8 @@ def digest_of(path: Path) -> str:
 
 def describe(deb: Path, world: World) -> Product:
     """Return what a .deb says of itself (dpkg-deb(1))."""
-    fields = Deb822(world.run(["dpkg-deb", "--field", deb]).stdout)
-    names = world.run(["dpkg-deb", "--contents", deb]).stdout.splitlines()
+    fields = Deb822(world.run(["dpkg-deb", "--field", deb], env=world.environ).stdout)
+    names = world.run(["dpkg-deb", "--contents", deb], env=world.environ).stdout.splitlines()
     paths = [line.split(maxsplit=5)[5].removeprefix(".") for line in names if line.count(" ") >= 5]
     commands = [p for p in paths if re.fullmatch(r"/usr/s?bin/[^/]+", p)]
     told = deb.with_suffix(".verified.json")

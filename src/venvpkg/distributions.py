@@ -101,6 +101,23 @@ class Distribution:
                 names[name] = None
         return tuple(names)
 
+    def packages(self) -> tuple[str, ...]:
+        """Return what of it can be imported: its top-level modules, or the first packages in a namespace.
+
+        Importing a namespace itself runs nothing of it (PEP 420).
+        """
+        site = self.folder.parent
+        inside = [p.relative_to(site) for p in self.files if p.is_relative_to(site) and p != site]
+        regular = {p.parent for p in inside if p.name.split(".")[0] == "__init__"}
+        found: dict[str, None] = {}
+        for name in self.modules():
+            top = PurePosixPath(name)
+            below = sorted(p for p in regular if p.is_relative_to(top))
+            first = [p for p in below if not any(above in regular for above in p.parents)]
+            named = [".".join(p.parts) for p in first if all(part.isidentifier() for part in p.parts)]
+            found |= dict.fromkeys(named if top not in regular and named else [name])
+        return tuple(found)
+
 
 def read_distributions(tree: Tree) -> tuple[Distribution, ...]:
     """Return the distributions of a tree, by name."""

@@ -32,6 +32,7 @@ from venvpkg.rehearsal import Inside, rehearse
 from venvpkg.scaffold import Background, Draft, find_unfinished, make_draft, package_name
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
+from venvpkg.system import read_owners
 
 # Sources of extension modules.
 COMPILED = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f", ".f90")
@@ -73,6 +74,9 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
     if inside:
         metadata = metadata.completed(inside[0].project)
         specs = choose_specs(configuration, metadata, world.environ)
+    taken = find_taken(metadata.scripts, specs[0].package, world)
+    if taken:
+        warn(f"these are commands of other packages, and get no launcher in /usr/bin: {', '.join(taken)}")
     people = known_people(folder, world)
     date = choose_date(folder, world, now=not wish.whole)
     if wish.whole:
@@ -88,6 +92,7 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         date=date,
         codename=world.codename,
         service=wish.service,
+        taken=tuple(taken),
     )
     if wish.whole:
         # Requirements alone have none; the first real one will be newer.
@@ -101,6 +106,8 @@ def find_stale(folder: Path, world: World) -> list[str]:
     Raises:
         VenvpkgError: for a configuration that is wrong, and for a file of debian/ that can't be read.
     """
+    configuration = read_configuration(folder)
+    metadata = read_metadata(folder, configuration)
     wanted = ("control", "rules", "changelog", "copyright", "source/format")
     missing = [
         f"debian/{name} is missing: venvpkg init"
@@ -109,7 +116,6 @@ def find_stale(folder: Path, world: World) -> list[str]:
     ]
     if missing:
         return missing
-    configuration = read_configuration(folder)
     packages = read_control(folder / "debian" / "control").packages
     specs = make_specs(configuration, packages, [p.name for p in packages], read_variables(world.environ), {})
     found = [f"{line}: not written yet" for line in find_unfinished(folder)]
@@ -120,7 +126,9 @@ def find_stale(folder: Path, world: World) -> list[str]:
         for p in packages
         if p.name in bundled and p.is_arch_all
     ]
-    told = read_metadata(folder, configuration).version
+    if not uses_venvpkg(folder):
+        found.append("nothing in debian/ uses venvpkg: Build-Depends has no dh-sequence-venvpkg")
+    told = metadata.version
     written = read_upstream_version(folder / "debian" / "changelog")
     upstream = to_debian(told).rpartition(":")[2] if told else written
     if written != upstream:
@@ -132,6 +140,46 @@ def find_stale(folder: Path, world: World) -> list[str]:
         listed = ", ".join(absent)
         found.append(f"Build-Depends has not: {listed}: venvpkg build-depends --write-control")
     return found
+
+
+def uses_venvpkg(folder: Path) -> bool:
+    """Tell whether a debian/ names the add-on, or that of dh-virtualenv which venvpkg stands in for."""
+    texts = [(folder / "debian" / name).read_text("utf-8", "replace") for name in ("control", "rules")]
+    return bool(re.search(r"venvpkg|virtualenv", "\n".join(texts)))
+
+
+def find_warnings(folder: Path, world: World) -> list[str]:
+    """Return what somebody who builds a project should look at, a line each."""
+    debian = folder / "debian"
+    if all((debian / name).is_file() for name in ("control", "rules", "changelog", "copyright")):
+        return find_stale(folder, world) if uses_venvpkg(folder) else []
+    configuration = read_configuration(folder)
+    metadata = read_metadata(folder, configuration)
+    if (debian / "control").is_file() or not metadata.name:
+        return []
+    return find_namesakes(choose_specs(configuration, metadata, world.environ), world)
+
+
+def find_namesakes(specs: Sequence[Spec], world: World) -> list[str]:
+    """Return a warning for each package whose name is that of one of Debian's (apt-cache(8))."""
+    if not shutil.which("apt-cache", path=world.environ.get("PATH")):
+        return []
+    found = []
+    for spec in specs:
+        told = world.run(["apt-cache", "show", "--no-all-versions", spec.package], check=False).stdout
+        section = re.search(r"^Filename: pool/", told, re.M)
+        if section:
+            found.append(
+                f"an archive of this machine has a package {spec.package}, whose place this one would take: "
+                "write a debian/ with another name (venvpkg init)"
+            )
+    return found
+
+
+def find_taken(names: Sequence[str], package: str, world: World) -> list[str]:
+    """Return those of the commands that another package has on this machine (dpkg-query(1))."""
+    owners = read_owners(world.run, [f"{folder}/{name}" for name in names for folder in ("/usr/bin", "/bin")])
+    return [n for n in names if {owners.get(f"{f}/{n}", package) for f in ("/usr/bin", "/bin")} != {package}]
 
 
 def read_metadata(folder: Path, configuration: Configuration) -> Metadata:
@@ -197,7 +245,11 @@ def try_out(
     except VenvpkgError as error:
         if wish.whole:
             raise
-        first = next(iter(error.causes), "")
+        # uv begins with what it did.
+        said = (
+            c for c in error.causes if not c.startswith(("Using ", "Resolved ", "Prepared ", "Updating "))
+        )
+        first = next(said, "")
         warn(
             f"could not see what is inside, so Architecture is any, and debian/copyright tells the project's "
             f"own licence alone: {error.message} {first}"

@@ -3,6 +3,7 @@
 import functools
 import io
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -92,6 +93,14 @@ def tell(text: str, environ: Mapping[str, str]) -> None:
 
 def explain_os_error(error: OSError) -> VenvpkgError:
     """Return the known error that a failed system call is."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        # One for each file that could not be copied.
+        return VenvpkgError(
+            code="system-call-failed",
+            message=f"{len(error.args[0])} files could not be copied.",
+            causes=[str(each[-1]) for each in error.args[0][:10]],
+            hint="Check that these files may be read, and that there is space.",
+        )
     return VenvpkgError(
         code="no-space" if error.errno == 28 else "system-call-failed",
         message=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",

@@ -69,17 +69,40 @@ def short_name(text: str) -> str:
     Args:
         text: an SPDX expression, or what somebody wrote in its place.
     """
-    parts = re.split(r"\s+(AND|OR)\s+|[()]", KNOWN.get(text.strip().lower(), text.strip()))
+    parts = re.split(r"\s+(AND|OR)\s+|([()])", KNOWN.get(text.strip().lower(), text.strip()))
     words = [p.strip() for p in parts if p and p.strip()]
-    if len(words) == 1:
-        return _one(words[0])
-    if all(w in ("AND", "OR") or re.fullmatch(r"[\w.+-]+( WITH [\w.+-]+)?", w) for w in words):
-        return " ".join(w.lower() if w in ("AND", "OR") else _one(w) for w in words)
-    return _one(text)
+    names = [w for w in words if w not in ("AND", "OR", "(", ")")]
+    if not all(re.fullmatch(r"[\w.+-]+( WITH [\w.+-]+)?", w) for w in names) or len(names) == 1:
+        return _one(names[0] if len(names) == 1 else text)
+    # Brackets around the whole say nothing.
+    while words[0] == "(" and _closing(words) == len(words) - 1:
+        words = words[1:-1]
+    made, depth, grouped = "", 0, "(" in words
+    for word in words:
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if word in ("AND", "OR"):
+            # A comma before it makes it bind less than what has none, for there are no brackets (DEP-5).
+            made += f"{',' if grouped and not depth else ''} {word.lower()} "
+        elif word not in "()":
+            made += _one(word)
+    return made
+
+
+def _closing(words: list[str]) -> int:
+    """Return where the first bracket is closed, or the number of words."""
+    depth = 0
+    for place, word in enumerate(words):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if not depth:
+            return place
+    return len(words)
 
 
 def _one(name: str) -> str:
     name = KNOWN.get(name.lower(), name)
+    if " WITH " in name:
+        base, _, exception = name.partition(" WITH ")
+        return f"{_one(base)} with {exception} exception"
     name = SHORT_NAMES.get(name, name)
     name = re.sub(r"\.0-only$", "", re.sub(r"\.0-or-later$", "+", name))
     name = name.replace("-only", "").replace("-or-later", "+")
@@ -100,7 +123,8 @@ def find_holders(text: str) -> list[str]:
 
 def common_files(name: str) -> list[str]:
     """Return the texts in /usr/share/common-licenses that a short name speaks of."""
-    return [COMMON[p] for p in (part.rstrip("+") for part in re.split(r" (?:and|or) ", name)) if p in COMMON]
+    parts = (part.partition(" with ")[0].rstrip("+") for part in re.split(r",? (?:and|or) ", name))
+    return [COMMON[each] for each in parts if each in COMMON]
 
 
 def as_field(lines: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ class Person:
     def __str__(self) -> str:
         """Return it as the field Maintainer has it (Policy §5.6.2)."""
         # A comma would begin another address.
-        name = (self.name or self.email.partition("@")[0]).replace(",", "").strip()
+        name = " ".join((self.name or self.email.partition("@")[0]).replace(",", "").split())
         return f"{name} <{self.email}>"
 
 
@@ -45,6 +45,8 @@ class Metadata:
     """Maintainers, then authors."""
     licence: str = ""
     """An SPDX expression, or what the classifiers say."""
+    licence_text: str = ""
+    """The whole text, where it stands in pyproject.toml itself."""
     licence_files: tuple[str, ...] = ()
     """Globs relative to the project's folder."""
     urls: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Metadata:
             people=tuple(Person(name=p.get("name", ""), email=p.get("email", "")) for p in people),
             # Some put the whole text there.
             licence=named if named and "\n" not in named.strip() else _classified(classifiers),
+            licence_text=named if "\n" in named.strip() else "",
             licence_files=(*in_file, *table.get("license-files", ())),
             urls={_label(k): v for k, v in table.get("urls", {}).items()},
             classifiers=classifiers,
@@ -125,7 +128,7 @@ class Metadata:
     def homepage(self) -> str:
         """Return the URL of the project's page, or nothing."""
         found = (self.urls.get(label, "") for label in HOMEPAGES)
-        return next((url for url in found if url.startswith(("https://", "http://"))), "")
+        return next((url for url in found if re.fullmatch(r"https?://\S+", url)), "")
 
 
 def _find_mistakes(table: object) -> Iterable[str]:

@@ -46,7 +46,7 @@ def _rehearse(spec: Spec, world: World) -> Inside:
     project = next((d for d in found if d.name == populated.project), None)
     return Inside(
         project=_metadata(tree, project) if project else Metadata(),
-        modules=project.modules() if project else (),
+        modules=project.packages() if project else (),
         distributions=tuple((d.name, d.licence) for d in found if d is not project),
         machine_code=plan.bundled or bool(read_elves(tree)),
         compiles=any(d.built_here for d in found),

@@ -149,6 +149,8 @@ class Background:
     """VERSION_CODENAME of this system (os-release(5)), or empty."""
     service: str | None
     """What was asked for: a command line, empty for the project's own program, None for none."""
+    taken: tuple[str, ...] = ()
+    """Commands that another package has."""
     version: str = UNKNOWN_VERSION
     """What debian/changelog has where the project has no version."""
 
@@ -162,7 +164,11 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
     names = [spec.package for spec in background.specs]
     known: list[Inside | None] = [*background.inside] or [None] * len(names)
     text = "\n".join(p.read_text("utf-8", "replace") for p in find_licence_files(background.folder, metadata))
-    licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
+    if not text and metadata.licence_text:
+        text = metadata.licence_text
+        licence = short_name(recognise(text) or "custom")
+    else:
+        licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
     return Draft(
         name=package_name(metadata.name),
         version=to_debian(metadata.version) if metadata.version else background.version,
@@ -207,7 +213,11 @@ def python_package(spec: Spec) -> str:
 
 def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
     # Otherwise it would say the same as the synopsis.
-    whole = f"{metadata.summary.rstrip('.')}." if make_synopsis(metadata.summary, "").endswith(" …") else ""
+    whole = (
+        f"{metadata.name}: {metadata.summary.rstrip('.')}."
+        if make_synopsis(metadata.summary, "").endswith(" …")
+        else ""
+    )
     own = (
         f"The package holds {metadata.name} with everything that it requires, in a Python environment "
         f"of its own: {spec.prefix}."
@@ -298,7 +308,9 @@ def choose_program(metadata: Metadata, background: Background) -> str:
 
 def exposed_commands(metadata: Metadata, background: Background) -> tuple[str, ...]:
     """Return the project's programs, for /usr/bin; none where its own configuration says which."""
-    return () if background.configured or len(background.specs) > 1 else metadata.scripts
+    if background.configured or len(background.specs) > 1:
+        return ()
+    return tuple(name for name in metadata.scripts if name not in background.taken)
 
 
 def _holders(metadata: Metadata, text: str, licence: str, year: int) -> list[str]:

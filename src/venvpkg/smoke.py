@@ -232,6 +232,8 @@ def wanted_modules(
         if distribution.name in chosen:
             names = [n for n in distribution.modules() if not n.startswith("_")]
             kept = [n for n in names if n not in INCIDENTAL] or names
+            if distribution.name == project:
+                kept = [n for n in distribution.packages() if n.partition(".")[0] in kept]
             wanted |= dict.fromkeys(kept, distribution.name)
     return wanted
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -322,3 +323,79 @@ def test_help_lists_every_command_in_a_line() -> None:
     assert sorted(listed) == sorted(name for name, each in venvpkg.commands.items() if not each.hidden)
     said = CliRunner().invoke(venvpkg, ["--help"]).output
     assert "...\n" not in said.partition("\n")[2] and all(f"\n  {name} " in said for name in listed)
+
+
+def test_namespace_package_is_imported_below_the_namespace(tmp_path: Path) -> None:
+    """Importing the namespace alone would prove nothing."""
+    broken = {
+        "demo/__init__.py": None,
+        "demo/__main__.py": None,
+        "demo/real/__init__.py": "raise RuntimeError\n",
+    }
+    text = PLAIN._pyproject().replace("demo.__main__:main", "demo.real:main")
+    folder = bare(tmp_path / "demo", replace(PLAIN, files={**broken, "pyproject.toml": text}))
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert done.returncode == 3 and "error[smoke-failed]" in done.stderr
+    (folder / "demo/real/__init__.py").write_text("def main():\n    print(1)\n")
+    made = built(folder, tmp_path)
+    proof = json.loads(Path(made["packages"][0]["file"]).with_suffix(".verified.json").read_text())  # type: ignore[index]
+    assert proof["imported"] == ["demo.real"]
+
+
+@pytest.mark.parametrize("name", ["ünï café", "co:lon", "日本", 'o\'ut "x"'])
+def test_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """With a debian/ or without."""
+    folder = bare(tmp_path / name)
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert shlex.split(done.stdout.rstrip().splitlines()[-1])[-1] == "./dist/demo_1.0_all.deb"
+
+
+def test_temporary_folder_may_be_a_relative_one_or_none(tmp_path: Path) -> None:
+    """Inside of the project, or where there is no folder."""
+    folder = bare(tmp_path / "demo")
+    for place in (".", "nowhere"):
+        done = run_cli(["build"], folder, {**environment(tmp_path), "TMPDIR": place})
+        assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in folder.iterdir()) == ["backend", "demo", "dist", "pyproject.toml"]
+
+
+def test_what_does_not_fit_is_told_before_a_build(tmp_path: Path) -> None:
+    """A version that was not carried over, a name that Debian has, a command of another package."""
+    folder = PLAIN.write(tmp_path / "demo")
+    (folder / "debian/copyright").write_text("x\n")
+    (folder / "pyproject.toml").write_text(replace(PLAIN, version="2.0")._pyproject())
+    said = run_cli(["build"], folder, environment(tmp_path)).stderr
+    assert "warning: debian/changelog is at 1.0, and pyproject.toml at 2.0" in said
+    named = bare(tmp_path / "bash", Project(name="bash", config="no-index = true"))
+    said = run_cli(["build"], named, environment(tmp_path)).stderr
+    assert "has a package bash, whose place this one would take" in said
+    taken = bare(
+        tmp_path / "ls", Project(name="ls", files={"pyproject.toml": Project(name="ls")._pyproject()})
+    )
+    done = run_cli(["init", "--dry-run"], taken, environment(tmp_path))
+    assert "these are commands of other packages, and get no launcher in /usr/bin: ls" in done.stderr
+    assert "expose" not in done.stdout
+
+
+def test_every_failure_is_an_object_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Those of the operating system as well, and the next project is built."""
+    bad, good = bare(tmp_path / "bad"), bare(tmp_path / "good")
+    (bad / "debian").write_text("no folder\n")
+    words = ["build", "--json", "--keep-going", str(bad), str(good)]
+    done = run_cli(words, tmp_path, environment(tmp_path))
+    told = json.loads(done.stdout)
+    assert done.returncode == 3 and len(told["builds"]) == 1
+    assert [each["code"] for each in told["failed"]] == ["system-call-failed"]
+
+
+def test_half_a_debian_is_told(tmp_path: Path) -> None:
+    """By what is missing, and by what there is that has nothing of venvpkg."""
+    folder = PLAIN.write(tmp_path / "demo")
+    (folder / "debian/changelog").unlink()
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert done.returncode == 3 and "error[changelog-invalid]" in done.stderr
+    other = replace(PLAIN, addon="python3").write(tmp_path / "other")
+    (other / "debian/copyright").write_text("x\n")
+    checked = run_cli(["init", "--check"], other, environment(tmp_path))
+    assert checked.returncode == 1 and "nothing in debian/ uses venvpkg" in checked.stdout

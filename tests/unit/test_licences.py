@@ -46,3 +46,17 @@ def test_long_texts_are_on_every_debian() -> None:
     """So they are not repeated."""
     assert common_files("GPL-3+ or Apache-2.0") == ["GPL-3", "Apache-2.0"]
     assert common_files("Expat") == []
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", "Expat, and Apache-2.0 or BSD-3-clause"),
+        ("(MIT AND ISC) OR Zlib", "Expat and ISC, or Zlib"),
+        ("GPL-3.0-or-later WITH Classpath-exception-2.0", "GPL-3+ with Classpath-exception-2.0 exception"),
+    ],
+)
+def test_brackets_become_commas(told: str, name: str) -> None:
+    """DEP-5 has none; what a comma stands before binds less."""
+    assert short_name(told) == name
+    assert common_files("GPL-3+ with Classpath-exception-2.0 exception") == ["GPL-3"]

@@ -135,8 +135,16 @@ sub ask {
 	return join('', @lines);
 }
 
+# JSON has characters, and a file's name is bytes: perl would write the Latin-1 ones among them as such.
+sub as_bytes {
+	my @texts = @_;
+	utf8::encode($_) for grep { defined } @texts;
+	return wantarray ? @texts : $texts[0];
+}
+
 sub carry_out {
 	my ($action) = @_;
+	$action = { map { $_ => scalar(as_bytes($action->{$_})) } keys %{$action} };
 	my $package = $action->{package};
 	if ($action->{do} eq 'substvar') {
 		addsubstvar($package, $action->{name}, $action->{value});
@@ -158,7 +166,7 @@ sub hidden {
 	local $/;
 	my $about = JSON::PP->new->decode(<$fd>);
 	close($fd);
-	return ($about->{prefix}, @{$about->{built}});
+	return as_bytes($about->{prefix}, @{$about->{built}});
 }
 
 # Set the environment of a package aside; what was compiled here stays for dh_dwz and dh_strip.
