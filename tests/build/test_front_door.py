@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from builds import clean_environment, run_cli
 from projects import Project
+from venvpkg.addon import with_addon
 from venvpkg.cli import SECTIONS, venvpkg
 from venvpkg.watch import read_by
 
@@ -399,3 +400,16 @@ def test_half_a_debian_is_told(tmp_path: Path) -> None:
     (other / "debian/copyright").write_text("x\n")
     checked = run_cli(["init", "--check"], other, environment(tmp_path))
     assert checked.returncode == 1 and "nothing in debian/ uses venvpkg" in checked.stdout
+
+
+def test_debhelper_builds_in_a_folder_of_any_name_too(tmp_path: Path) -> None:
+    """Perl has characters and bytes, and what is compiled here may have such a name as well."""
+    source = "#include <Python.h>\nint unused;\n"
+    project = replace(PLAIN, link=["-lm"], files={"demo/nä.c": source})
+    folder = project.write(tmp_path / "ünï café" / "demo")
+    words = ["dpkg-buildpackage", "-b", "-d", "-us", "-uc"]
+    env = with_addon(environment(tmp_path))
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # It was seen by dh_strip.
+    assert list(folder.parent.glob("demo-dbgsym_*.deb"))
