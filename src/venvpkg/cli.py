@@ -11,7 +11,7 @@ import venvpkg as about
 from venvpkg.errors import VenvpkgError
 from venvpkg.guard import EXIT_FOUND, EXIT_KNOWN, explain_os_error, guarded, tell
 from venvpkg.process import Shell, current_environment
-from venvpkg.steps import dh
+from venvpkg.steps import dh, make_world
 
 SECTIONS = {
     "From a project to a package": ("build", "init", "build-depends", "vendor", "migrate", "record"),
@@ -23,7 +23,6 @@ SECTIONS = {
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from venvpkg.pipeline import World
     from venvpkg.scaffold import Draft
     from venvpkg.spec import Spec
 
@@ -109,7 +108,7 @@ def build_command(
             install_build_depends=install_build_depends,
         )
         try:
-            made.append(deliver(order, _world(source), display))
+            made.append(deliver(order, make_world(source), display))
         except (VenvpkgError, OSError) as raised:
             error = raised if isinstance(raised, VenvpkgError) else explain_os_error(raised)
             display.clear()
@@ -161,7 +160,7 @@ def init_command(
     from venvpkg.scaffold import ALWAYS, find_unfinished, render_draft, require_room, write_files
 
     source = folder.resolve()
-    world = _world(source)
+    world = make_world(source)
     if check:
         stale = find_stale(source, world)
         for line in stale or ("debian/ fits the project",):
@@ -202,21 +201,6 @@ def _asked(draft: "Draft") -> "Draft":
         )
     }
     return replace(draft, **answers)
-
-
-def _world(source: Path) -> "World":
-    from venvpkg.cache import Cache
-    from venvpkg.pipeline import World
-    from venvpkg.system import read_codename
-
-    environ = current_environment()
-    return World(
-        source=source,
-        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
-        environ=environ,
-        codename=read_codename(),
-        cache=Cache.of(environ),
-    )
 
 
 @venvpkg.command("schema", short_help="Print a JSON schema of the configuration.")

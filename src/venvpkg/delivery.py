@@ -21,7 +21,7 @@ from venvpkg.control import format_relations, read_control, read_upstream_versio
 from venvpkg.display import Display
 from venvpkg.drafting import Wish, choose_specs, draft_debian, find_warnings, looks_compiled, read_metadata
 from venvpkg.errors import VenvpkgError
-from venvpkg.export import copy_source, made_by_debhelper
+from venvpkg.export import copy_for_build
 from venvpkg.log import silence
 from venvpkg.pipeline import VERIFIED, World
 from venvpkg.plan import STATE
@@ -157,24 +157,21 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", order.folder.name).strip("-") or "source"
         copy = scratch / "build" / name
         copy.parent.mkdir()
-        copy_source(order.folder, copy, left_out(order) | {scratch})
+        copy_for_build(order.folder, copy, left_out(order) | {scratch})
         # It has the mode of the project's folder, which need not be writable.
         copy.chmod(0o755)
-        wheelhouse = order.folder / "debian" / "wheelhouse"
-        if wheelhouse.is_dir():
-            shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
         for line in find_warnings(order.folder, world):
             display.line(f"   warning: {line}")
         steps = prepare(order, copy, world, display)
-        built = run_build(order, copy, scratch / "events", world, display, steps)
-        files = hand_over(order, copy, built.log)
+        log = run_build(order, copy, scratch / "events", world, display, steps)
+        files = hand_over(order, copy, log)
     products = tuple(describe(path, world) for path in files if path.suffix in (".deb", ".ddeb"))
     return Delivery(
         folder=order.folder,
         products=products,
         files=files,
-        log=next(path for path in files if path.suffix == ".build"),
-        steps=tuple(built.steps),
+        log=order.output / log.name,
+        steps=tuple(steps),
         seconds=round(time.monotonic() - begun, 1),
     )
 
@@ -227,7 +224,7 @@ def require_tools(order: Order, world: World, display: Display) -> None:
 
 def left_out(order: Order) -> set[Path]:
     """Return what of a working tree is not copied: results, environments, caches of other tools."""
-    found = {order.output, *(order.folder / name for name in LEFT_OUT)} | made_by_debhelper(order.folder)
+    found = {order.output, *(order.folder / name for name in LEFT_OUT)}
     return found | {path.parent for path in order.folder.glob("*/pyvenv.cfg")}
 
 
@@ -298,14 +295,6 @@ def require_installed(relations: Sequence[str], order: Order, world: World, disp
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """A build that came to its end."""
-
-    log: Path
-    steps: list[tuple[str, float]]
-
-
 def run_build(
     order: Order,
     copy: Path,
@@ -313,8 +302,8 @@ def run_build(
     world: World,
     display: Display,
     steps: list[tuple[str, float]],
-) -> Ran:
-    """Run dpkg-buildpackage in the copy.
+) -> Path:
+    """Run dpkg-buildpackage in the copy, add what it did to ``steps``, and return its log.
 
     Raises:
         VenvpkgError: what a step of venvpkg's own said, else ``build-failed``; the log is kept.
@@ -337,7 +326,7 @@ def run_build(
         kept = order.output / name
         shutil.copyfile(log, kept)
         raise explain(watch.lines, kept, status)
-    return Ran(log=log, steps=watch.steps)
+    return log
 
 
 def explain(lines: Sequence[str], log: Path, status: int) -> VenvpkgError:

@@ -24,7 +24,7 @@ from venvpkg.configuration import (
 from venvpkg.control import Package, read_control, read_upstream_version
 from venvpkg.debversion import to_debian
 from venvpkg.errors import VenvpkgError
-from venvpkg.export import copy_source, made_by_debhelper
+from venvpkg.export import copy_for_build
 from venvpkg.log import warn
 from venvpkg.metadata import Metadata, Person
 from venvpkg.pipeline import World
@@ -76,7 +76,7 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         specs = choose_specs(configuration, metadata, world.environ)
     taken = find_taken(metadata.scripts, specs[0].package, world)
     if taken:
-        warn(f"these are commands of other packages, and get no launcher in /usr/bin: {', '.join(taken)}")
+        warn(say_taken(taken))
     people = known_people(folder, world)
     date = choose_date(folder, world, now=not wish.whole)
     if wish.whole:
@@ -157,7 +157,9 @@ def find_warnings(folder: Path, world: World) -> list[str]:
     metadata = read_metadata(folder, configuration)
     if (debian / "control").is_file() or not metadata.name:
         return []
-    return find_namesakes(choose_specs(configuration, metadata, world.environ), world)
+    specs = choose_specs(configuration, metadata, world.environ)
+    taken = find_taken(metadata.scripts, specs[0].package, world)
+    return [*find_namesakes(specs, world), *([say_taken(taken)] if taken else [])]
 
 
 def find_namesakes(specs: Sequence[Spec], world: World) -> list[str]:
@@ -180,6 +182,11 @@ def find_taken(names: Sequence[str], package: str, world: World) -> list[str]:
     """Return those of the commands that another package has on this machine (dpkg-query(1))."""
     owners = read_owners(world.run, [f"{folder}/{name}" for name in names for folder in ("/usr/bin", "/bin")])
     return [n for n in names if {owners.get(f"{f}/{n}", package) for f in ("/usr/bin", "/bin")} != {package}]
+
+
+def say_taken(names: Sequence[str]) -> str:
+    """Return the warning about commands of other packages."""
+    return f"these are commands of other packages, and get no launcher in /usr/bin: {', '.join(names)}"
 
 
 def read_metadata(folder: Path, configuration: Configuration) -> Metadata:
@@ -237,10 +244,7 @@ def try_out(
             )
         with scratch_folder() as scratch:
             copy = scratch / (folder.name or "source")
-            copy_source(folder, copy, made_by_debhelper(folder))
-            wheelhouse = folder / "debian" / "wheelhouse"
-            if wheelhouse.is_dir():
-                shutil.copytree(wheelhouse, copy / "debian" / "wheelhouse")
+            copy_for_build(folder, copy)
             return rehearse([replace(spec, source=copy) for spec in specs], replace(world, source=copy))
     except VenvpkgError as error:
         if wish.whole:

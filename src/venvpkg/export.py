@@ -3,7 +3,7 @@
 import json
 import shutil
 import stat
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -51,6 +51,14 @@ def made_by_debhelper(source: Path) -> set[Path]:
     made = {debian / ".debhelper", debian / "tmp", debian / "files", debian / "wheelhouse"}
     made |= {p.parent for p in debian.glob("*/DEBIAN")}
     return made | {debian / p.stem for p in debian.glob("*.substvars")}
+
+
+def copy_for_build(source: Path, target: Path, without: Iterable[Path] = ()) -> None:
+    """Copy a source package to build it: without what an earlier build left, and with its wheels."""
+    copy_source(source, target, made_by_debhelper(source) | set(without))
+    wheelhouse = source / "debian" / "wheelhouse"
+    if wheelhouse.is_dir():
+        shutil.copytree(wheelhouse, target / "debian" / "wheelhouse")
 
 
 def copy_source(source: Path, target: Path, without: Container[Path]) -> None:

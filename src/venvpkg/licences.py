@@ -46,21 +46,11 @@ PHRASES = (
     ("Permission to use, copy, modify, and/or distribute this software for any purpose", "ISC"),
 )
 # Files of /usr/share/common-licenses; texts of that length are not repeated (Policy §12.5).
-COMMON = {
-    "Apache-2.0": "Apache-2.0",
-    "CC0-1.0": "CC0-1.0",
-    "GPL-2": "GPL-2",
-    "GPL-3": "GPL-3",
-    "LGPL-2": "LGPL-2",
-    "LGPL-2.1": "LGPL-2.1",
-    "LGPL-3": "LGPL-3",
-    "MPL-1.1": "MPL-1.1",
-    "MPL-2.0": "MPL-2.0",
-}
-UNDECLARED = "not-declared"
-HOLDER = re.compile(
-    r"^\W*copyright(?: \(c\)| ©|:)*\s+(?=.*\d{4}|\S+ \S+)(?P<whose>[^<>\[\]{}]*\d{4}.*)$", re.I
+COMMON = frozenset(
+    ("Apache-2.0", "CC0-1.0", "GPL-2", "GPL-3", "LGPL-2", "LGPL-2.1", "LGPL-3", "MPL-1.1", "MPL-2.0")
 )
+UNDECLARED = "not-declared"
+HOLDER = re.compile(r"^\W*copyright(?: \(c\)| ©|:)*\s+(?P<whose>[^<>\[\]{}]*\d{4}.*)$", re.I)
 
 
 def short_name(text: str) -> str:
@@ -124,7 +114,7 @@ def find_holders(text: str) -> list[str]:
 def common_files(name: str) -> list[str]:
     """Return the texts in /usr/share/common-licenses that a short name speaks of."""
     parts = (part.partition(" with ")[0].rstrip("+") for part in re.split(r",? (?:and|or) ", name))
-    return [COMMON[each] for each in parts if each in COMMON]
+    return [each for each in parts if each in COMMON]
 
 
 def as_field(lines: Iterable[str]) -> str:

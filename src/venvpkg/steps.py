@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,25 @@ from venvpkg.addon import EVENTS
 from venvpkg.guard import EXIT_FOUND, guarded
 from venvpkg.log import send_events
 from venvpkg.process import Shell, current_environment
+
+if TYPE_CHECKING:
+    from venvpkg.pipeline import World
+
+
+def make_world(source: Path) -> "World":
+    """Return this machine as the steps need it, for the source package in a folder."""
+    from venvpkg.cache import Cache
+    from venvpkg.pipeline import World
+    from venvpkg.system import read_codename
+
+    environ = current_environment()
+    return World(
+        source=source,
+        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
+        environ=environ,
+        codename=read_codename(),
+        cache=Cache.of(environ),
+    )
 
 
 @click.group(hidden=True)
@@ -45,21 +65,13 @@ def environment() -> None:
 def step(name: str) -> None:
     """Run one step for the packages that standard input names, and print what debhelper has to do."""
     from venvpkg import pipeline
-    from venvpkg.cache import Cache
     from venvpkg.debhelper import Answer, Call
-    from venvpkg.system import read_codename
 
     environ = current_environment()
     if environ.get(EVENTS):
         send_events(Path(environ[EVENTS]))
     source = Path.cwd().resolve()
-    world = pipeline.World(
-        source=source,
-        run=Shell(verbose=bool(environ.get("DH_VERBOSE"))),
-        environ=environ,
-        codename=read_codename(),
-        cache=Cache.of(environ),
-    )
+    world = make_world(source)
     call = Call.from_json(sys.stdin.read(), source)
     if name == "verify":
         reports = pipeline.gate(call, world)

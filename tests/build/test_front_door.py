@@ -377,6 +377,8 @@ def test_what_does_not_fit_is_told_before_a_build(tmp_path: Path) -> None:
     done = run_cli(["init", "--dry-run"], taken, environment(tmp_path))
     assert "these are commands of other packages, and get no launcher in /usr/bin: ls" in done.stderr
     assert "expose" not in done.stdout
+    # What draws the draft in a build is silent, for the build will say the same.
+    assert "no launcher in /usr/bin: ls" in run_cli(["build"], taken, environment(tmp_path)).stderr
 
 
 def test_every_failure_is_an_object_where_that_is_asked_for(tmp_path: Path) -> None:
