@@ -320,7 +320,7 @@ def test_what_a_process_has_read_is_seen() -> None:
 
 def test_help_lists_every_command_in_a_line() -> None:
     """By what it is for, and nothing is cut off."""
-    listed = [name for names in SECTIONS.values() for name in names]
+    listed = [each.name for commands in SECTIONS.values() for each in commands]
     assert sorted(listed) == sorted(name for name, each in venvpkg.commands.items() if not each.hidden)
     said = CliRunner().invoke(venvpkg, ["--help"]).output
     assert "...\n" not in said.partition("\n")[2] and all(f"\n  {name} " in said for name in listed)

@@ -1,0 +1,1 @@
+"""The commands of ``venvpkg``, by what they are for."""
