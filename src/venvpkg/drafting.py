@@ -28,8 +28,9 @@ from venvpkg.export import copy_for_build
 from venvpkg.log import warn
 from venvpkg.metadata import Metadata, Person
 from venvpkg.pipeline import World
+from venvpkg.policy import make_synopsis, package_name
 from venvpkg.rehearsal import Inside, rehearse
-from venvpkg.scaffold import Background, Draft, find_unfinished, make_draft, package_name
+from venvpkg.scaffold import Background, Draft, find_unfinished, make_draft
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 from venvpkg.system import read_owners
@@ -80,7 +81,8 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
     people = known_people(folder, world)
     date = choose_date(folder, world, now=not wish.whole)
     if wish.whole:
-        metadata = replace(metadata, summary=metadata.summary or f"Python application {metadata.name}")
+        if not make_synopsis(metadata.summary, metadata.name):
+            metadata = replace(metadata, summary=f"Python application {metadata.name}")
         people = (*people, builder())
     background = Background(
         folder=folder,

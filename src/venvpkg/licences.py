@@ -1,6 +1,7 @@
-"""Says a licence as debian/copyright does (DEP-5)."""
+"""Says a licence as SPDX does, and as debian/copyright does (DEP-5)."""
 
 import re
+import textwrap
 from collections.abc import Iterable
 
 # What the machine-readable format calls a licence that SPDX has another name for.
@@ -10,7 +11,14 @@ SHORT_NAMES = {
     "BSD-3-Clause": "BSD-3-clause",
     "PSF-2.0": "PSF-2",
 }
-# What classifiers, and people, call one that SPDX has a name for.
+# Names of SPDX that distributions use.
+IDENTIFIERS = """
+0BSD AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-1-Clause BSD-2-Clause BSD-3-Clause
+BSL-1.0 CC0-1.0 CC-BY-4.0 EPL-2.0 EUPL-1.2 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later
+HPND ISC LGPL-2.1-only LGPL-2.1-or-later LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MIT-CMU MPL-2.0
+PSF-2.0 Python-2.0 Unlicense Zlib ZPL-2.1
+"""
+# What classifiers, and people, call one of them beyond doubt; "BSD" or "Apache" may be several.
 KNOWN = {
     "mit": "MIT",
     "mit license": "MIT",
@@ -50,7 +58,13 @@ COMMON = frozenset(
     ("Apache-2.0", "CC0-1.0", "GPL-2", "GPL-3", "LGPL-2", "LGPL-2.1", "LGPL-3", "MPL-1.1", "MPL-2.0")
 )
 UNDECLARED = "not-declared"
+WIDTH = 76
 HOLDER = re.compile(r"^\W*copyright(?: \(c\)| ©|:)*\s+(?P<whose>[^<>\[\]{}]*\d{4}.*)$", re.I)
+
+
+def identify(text: str) -> str:
+    """Return the identifier of SPDX that a text means beyond doubt, or nothing."""
+    return text if text in IDENTIFIERS.split() else KNOWN.get(text.lower(), "")
 
 
 def short_name(text: str) -> str:
@@ -120,3 +134,21 @@ def common_files(name: str) -> list[str]:
 def as_field(lines: Iterable[str]) -> str:
     """Return lines as the continuation of a field: each after a blank, empty ones as a dot (Policy §5.1)."""
     return "\n".join(f" {line.rstrip()}" if line.strip() else " ." for line in lines)
+
+
+def wrap(text: str) -> list[str]:
+    """Return a paragraph as lines; a path stays on one."""
+    return textwrap.wrap(text, WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def describe_licence(name: str, text: str) -> str:
+    """Return the licence's text for debian/copyright, or where it is."""
+    files = common_files(name)
+    if files:
+        places = " and ".join(f"/usr/share/common-licenses/{file}" for file in files)
+        return as_field(wrap(f"On Debian systems, the licence's whole text is in {places}."))
+    if name == UNDECLARED and not text.strip():
+        return as_field(["The project's metadata declares no licence."])
+    return as_field(
+        text.strip().splitlines() or ["The project declares this licence, and holds no text of it."]
+    )

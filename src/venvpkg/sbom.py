@@ -23,6 +23,7 @@ from venvpkg.distributions import (
     text_of,
 )
 from venvpkg.evidence import Evidence
+from venvpkg.licences import identify
 from venvpkg.shlibs import Bundled, Link
 from venvpkg.tree import Entry, Tree
 
@@ -30,19 +31,6 @@ NAME = "sbom.cdx.json"
 Json = dict[str, Any]
 
 ALGORITHMS = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
-IDENTIFIERS = """
-0BSD AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-1-Clause BSD-2-Clause BSD-3-Clause
-BSL-1.0 CC0-1.0 CC-BY-4.0 EPL-2.0 EUPL-1.2 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later
-HPND ISC LGPL-2.1-only LGPL-2.1-or-later LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MIT-CMU MPL-2.0
-PSF-2.0 Python-2.0 Unlicense Zlib ZPL-2.1
-"""
-# What people write into License and means one licence of SPDX beyond doubt; "BSD" or "Apache" may be several.
-SPDX = {name: name for name in IDENTIFIERS.split()} | {
-    "ISC License (ISCL)": "ISC",
-    "MIT License": "MIT",
-    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
-    "The Unlicense (Unlicense)": "Unlicense",
-}
 # SPDX 2.3, annex D: identifiers, joined by operators.
 EXPRESSION = re.compile(r"\(* *[\w.:-]+\+? *\)*( +(AND|OR|WITH) +\(* *[\w.:-]+\+? *\)*)*", re.ASCII | re.I)
 # What CycloneDX 1.6 calls a component; a document of another version may have more.
@@ -406,13 +394,14 @@ def choose_licence(text: str, *, is_expression: bool) -> Json:
     """
     parts = [p for p in re.findall(r"[^() ]+", text) if p not in ("AND", "OR", "WITH")]
     whole = EXPRESSION.fullmatch(text) and text.count("(") == text.count(")")
-    if whole and (is_expression or (len(parts) > 1 and all(SPDX.get(p) == p for p in parts))):
+    if whole and (is_expression or (len(parts) > 1 and all(identify(p) == p for p in parts))):
         return {"expression": text}
     return {"license": _name_licence(text)}
 
 
 def _name_licence(text: str) -> Json:
-    return {"id": SPDX[text]} if text in SPDX else {"name": text}
+    name = identify(text)
+    return {"id": name} if name else {"name": text}
 
 
 def describe_origin(text: str) -> list[Json]:

@@ -1,7 +1,6 @@
 """Writes a debian/ for a project that has none."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,18 +13,19 @@ from venvpkg.licences import (
     UNDECLARED,
     as_field,
     common_files,
+    describe_licence,
     find_holders,
     recognise,
     short_name,
+    wrap,
 )
 from venvpkg.metadata import Metadata, Person, find_licence_files
+from venvpkg.policy import choose_policy, choose_section, find_tags, make_synopsis, package_name
 from venvpkg.rehearsal import Inside
 from venvpkg.scratch import scratch_folder
 from venvpkg.spec import Spec
 from venvpkg.templates import render_template
 
-# The newest one that a release's lintian knows; it warns of a newer one, and of one that is years older.
-POLICY, OLDER_POLICIES = "4.7.2", {"bookworm": "4.6.2", "jammy": "4.6.0", "noble": "4.6.2"}
 FIXME, UNKNOWN_VERSION = "FIXME:", "0~FIXME"
 # Files that let debhelper take another build system than none, or run autoreconf.
 FOREIGN = (
@@ -41,32 +41,6 @@ FOREIGN = (
     "Makefile.PL",
     "Build.PL",
 )
-# Debian's sections (Policy §2.4), by what Trove classifiers begin with.
-SECTIONS = {
-    "Framework :: Django": "web",
-    "Framework :: Flask": "web",
-    "Framework :: FastAPI": "web",
-    "Topic :: Communications :: Email": "mail",
-    "Topic :: Database": "database",
-    "Topic :: Games": "games",
-    "Topic :: Internet :: WWW": "web",
-    "Topic :: Internet": "net",
-    "Topic :: Multimedia :: Graphics": "graphics",
-    "Topic :: Multimedia :: Sound": "sound",
-    "Topic :: Multimedia :: Video": "video",
-    "Topic :: Scientific/Engineering": "science",
-    "Topic :: Software Development": "devel",
-    "Topic :: System :: Networking": "net",
-    "Topic :: System": "admin",
-    "Topic :: Text Processing": "text",
-    "Topic :: Utilities": "utils",
-}
-FORGES = re.compile(
-    r"https://(?P<host>github\.com|gitlab\.com)/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(\.git)?/?"
-)
-WIDTH = 76
-# Below the 80 characters that a synopsis may have (Policy §3.4.1).
-SYNOPSIS = 78
 MODES = {"debian/rules": 0o755}
 # There is one of each in every debian/.
 ALWAYS = ("debian/control", "debian/rules", "debian/changelog", "debian/copyright")
@@ -175,7 +149,7 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
         distribution="unstable",
         maintainer=choose_maintainer((*metadata.people, *background.people)),
         date=format_datetime(background.date),
-        synopsis=make_synopsis(metadata.summary, metadata.name),
+        synopsis=make_synopsis(metadata.summary, metadata.name) or f"{FIXME} what it is, in one line",
         section=choose_section(metadata.classifiers),
         homepage=metadata.homepage,
         build_depends=(
@@ -195,8 +169,8 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
         bundled=tuple(sorted({pair for one in background.inside for pair in _told(one)})),
         service=choose_program(metadata, background) if background.service is not None else "",
         exposed=exposed_commands(metadata, background),
-        tags=_tags(metadata),
-        policy=OLDER_POLICIES.get(background.codename, POLICY),
+        tags=find_tags(metadata.urls.values()),
+        policy=choose_policy(background.codename),
     )
 
 
@@ -235,52 +209,14 @@ def _binary(spec: Spec, metadata: Metadata, inside: Inside | None) -> Binary:
     )
 
 
-def wrap(text: str) -> list[str]:
-    """Return a paragraph as lines; a path stays on one."""
-    return textwrap.wrap(text, WIDTH, break_on_hyphens=False, break_long_words=False)
-
-
 def _told(inside: Inside) -> Iterable[tuple[str, str]]:
     return ((name, licence or "none declared") for name, licence in inside.distributions)
-
-
-def package_name(name: str) -> str:
-    """Return the Debian package name for a normalized name (PEP 503, Policy §5.6.1).
-
-    Raises:
-        VenvpkgError: ``name-unknown``.
-    """
-    if not name:
-        raise VenvpkgError(
-            code="name-unknown",
-            message="The project's name is not known.",
-            causes=["pyproject.toml has no [project] with a name, and the project could not be installed."],
-            hint='Write into pyproject.toml:\n[project]\nname = "myapp"\nversion = "1.0"',
-        )
-    return name if len(name) > 1 else f"{name}-app"
-
-
-def make_synopsis(summary: str, name: str) -> str:
-    """Return the synopsis of a package: one line without an article before it or a stop behind it."""
-    if not summary:
-        return f"{FIXME} what it is, in one line"
-    plain = re.sub(r"^(an?|the) ", "", summary, flags=re.I).rstrip(".! ")
-    if " " not in plain[:SYNOPSIS]:
-        # lintian takes one word for none.
-        return f"{plain} {name}"[:SYNOPSIS]
-    return textwrap.shorten(plain, SYNOPSIS, placeholder=" …")
 
 
 def choose_maintainer(people: Iterable[Person]) -> str:
     """Return the first one who has an address."""
     found = next((person for person in people if person.email), None)
     return str(found) if found else f"{FIXME} your name <you@example.org>"
-
-
-def choose_section(classifiers: Sequence[str]) -> str:
-    """Return the section for what the classifiers say, or ``misc``."""
-    found = (section for start, section in SECTIONS.items() if any(c.startswith(start) for c in classifiers))
-    return next(found, "misc")
 
 
 def choose_program(metadata: Metadata, background: Background) -> str:
@@ -319,28 +255,6 @@ def _holders(metadata: Metadata, text: str, licence: str, year: int) -> list[str
     people = [person.name or person.email for person in metadata.people]
     people = people or [f"the authors of {metadata.name}"]
     return told or [f"{year} {name}" for name in dict.fromkeys(people)]
-
-
-def describe_licence(name: str, text: str) -> str:
-    """Return the licence's text for debian/copyright, or where it is."""
-    files = common_files(name)
-    if files:
-        places = " and ".join(f"/usr/share/common-licenses/{file}" for file in files)
-        return as_field(wrap(f"On Debian systems, the licence's whole text is in {places}."))
-    if name == UNDECLARED and not text.strip():
-        return as_field(["The project's metadata declares no licence."])
-    return as_field(
-        text.strip().splitlines() or ["The project declares this licence, and holds no text of it."]
-    )
-
-
-def _tags(metadata: Metadata) -> str:
-    found = (FORGES.fullmatch(url) for url in metadata.urls.values())
-    forge = next((m for m in found if m), None)
-    if not forge:
-        return ""
-    page = f"https://{forge['host']}/{forge['owner']}/{forge['name']}"
-    return f"{page}/tags" if forge["host"] == "github.com" else f"{page}/-/tags"
 
 
 def render_draft(draft: Draft) -> dict[str, str]:

@@ -17,6 +17,7 @@ FLOORS = (
         "keys",
         "metadata",
         "missing",
+        "policy",
         "process",
         "report",
         "scratch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from venvpkg.licences import common_files, find_holders, recognise, short_name
+from venvpkg.licences import common_files, find_holders, identify, recognise, short_name
 
 MIT = """\
 MIT License
@@ -32,6 +32,21 @@ Permission is hereby granted, free of charge, to any person obtaining a copy
 def test_short_name(told: str, name: str) -> None:
     """No blank is in it but around and, or."""
     assert short_name(told) == name
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("MIT", "MIT"),
+        ("MIT License", "MIT"),
+        ("GNU General Public License v3 (GPLv3)", "GPL-3.0-only"),
+        ("BSD", ""),
+        ("mit-0", ""),
+    ],
+)
+def test_identify(told: str, name: str) -> None:
+    """What could be one of several is none."""
+    assert identify(told) == name
 
 
 def test_text_tells_its_name_and_its_holder() -> None:

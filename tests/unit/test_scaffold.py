@@ -15,14 +15,13 @@ from debian.deb822 import Deb822
 from venvpkg.control import read_control
 from venvpkg.errors import VenvpkgError
 from venvpkg.metadata import Metadata, Person
+from venvpkg.policy import make_synopsis, package_name
 from venvpkg.rehearsal import Inside
 from venvpkg.scaffold import (
     Background,
     Draft,
     find_unfinished,
     make_draft,
-    make_synopsis,
-    package_name,
     render_draft,
     write_files,
 )
