@@ -7,6 +7,8 @@ from pathlib import Path
 
 # The variable that names the file for the events of a step.
 EVENTS = "VENVPKG_EVENTS"
+# The variable that names the folder where the packages will be, as seen from the source package's.
+OUTPUT = "VENVPKG_OUTPUT"
 
 
 def with_addon(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,35 +1,41 @@
 """From a project's folder to packages in dist/: what ``venvpkg build`` does."""
 
-import hashlib
-import json
+import os
 import re
 import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
-from debian.deb822 import Deb822, PkgRelation
+from debian.deb822 import Deb822
 
-from venvpkg.addon import EVENTS, with_addon
+from venvpkg.addon import EVENTS, OUTPUT, with_addon
 from venvpkg.builddeps import Wanted, apt_line, find_missing, install
 from venvpkg.configuration import read_configuration
-from venvpkg.control import format_relations, read_control, read_upstream_version
+from venvpkg.control import read_control, read_upstream_version
 from venvpkg.display import Display
 from venvpkg.drafting import Wish, choose_specs, draft_debian, find_warnings, looks_compiled, read_metadata
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_for_build
 from venvpkg.log import silence
-from venvpkg.pipeline import VERIFIED, World
-from venvpkg.plan import STATE
-from venvpkg.process import describe_status, follow
-from venvpkg.scaffold import find_unfinished, python_package, render_draft, write_files
+from venvpkg.pipeline import World
+from venvpkg.process import follow
+from venvpkg.products import Product, describe, write_proofs
+from venvpkg.scaffold import (
+    find_unfinished,
+    python_package,
+    render_draft,
+    require_folder,
+    write_files,
+)
 from venvpkg.scratch import scratch_folder
 from venvpkg.system import host_architecture
-from venvpkg.watch import Watch
+from venvpkg.watch import Watch, explain
 
 # What a build takes beside the packages that it declares.
 TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
@@ -47,9 +53,10 @@ LEFT_OUT = (
 )
 # This program is these packages.
 OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
-ERROR = re.compile(r"error\[([a-z0-9-]+)\]: (.*)")
-SHOWN_LINES = 25
-RESULTS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*.tar.*")
+OTHER_OUTPUT = "Name another folder: venvpkg build --output DIR"
+# What tar(1) takes for more than itself in a pattern.
+QUOTABLE = re.compile(r"[][*?\\]")
+GLOBS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*.tar.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,25 +72,8 @@ class Order:
     sign: str | None = None
     """A key to sign with (dpkg-buildpackage(1), -k), empty for the maintainer's, None for no signature."""
     install_build_depends: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """One binary package that was built."""
-
-    package: str
-    version: str
-    architecture: str
-    file: Path
-    size: int
-    """Of the .deb, in bytes."""
-    installed_size: int
-    """In bytes, as debhelper estimated it (Policy §5.6.20)."""
-    depends: str
-    sha256: str
-    """Of the .deb, hexadecimal."""
-    commands: tuple[str, ...]
-    """What it brings into /usr/bin, else the project's own programs, as paths."""
+    taken: Mapping[Path, Path] = field(default_factory=dict)
+    """Files that earlier orders wrote, each with the project's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +102,7 @@ class Delivery:
 
     def to_text(self) -> str:
         """Return it for people."""
-        lines = []
-        for product in self.products:
-            lines += [
-                f"{product.file}",
-                f"  {_size(product.size)}, installed {_size(product.installed_size)}",
-                f"  Depends: {product.depends or 'nothing'}",
-            ]
-            lines += [f"  runs: {', '.join(product.commands)}"] if product.commands else []
+        lines = [line for product in self.products for line in product.to_lines()]
         # Debug symbols are for whoever asks for them.
         debs = [p.file for p in self.products if not p.package.endswith("-dbgsym")]
         if debs:
@@ -132,10 +115,6 @@ class Delivery:
 def _shown(path: Path) -> Path:
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def deliver(order: Order, world: World, display: Display) -> Delivery:
@@ -151,6 +130,7 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
     # Where there is no such folder Python takes another one, and dpkg-deb fails; and a build changes folders.
     world = replace(world, environ={**world.environ, "TMPDIR": str(Path(tempfile.gettempdir()).absolute())})
     require_project(order.folder)
+    require_output(order)
     require_tools(order, world, display)
     with scratch_folder() as scratch:
         # Tools that make environments stumble over a colon, and some over what is not ASCII.
@@ -183,6 +163,7 @@ def require_project(folder: Path) -> None:
         VenvpkgError: ``debian-unfinished``, where lines of debian/ are left to their owner;
             ``project-not-found``, ``project-invalid``.
     """
+    require_folder(folder)
     unfinished = find_unfinished(folder)
     if unfinished:
         raise VenvpkgError(
@@ -193,6 +174,33 @@ def require_project(folder: Path) -> None:
         )
     if not (folder / "debian" / "control").is_file():
         read_metadata(folder, read_configuration(folder))
+
+
+def require_output(order: Order) -> None:
+    """Make sure that the results can go where they are to go, without making the folder yet.
+
+    Raises:
+        VenvpkgError: ``output-unusable``.
+    """
+    place = order.output
+    if place.is_relative_to(order.folder / "debian"):
+        reason = "What lies in debian/ is part of the source package."
+    elif place.is_symlink() and not place.exists():
+        reason = f"It is a link to {place.readlink()}, which is not there."
+    else:
+        above = next(folder for folder in (place, *place.parents) if folder.exists())
+        if not above.is_dir():
+            reason = f"{above} is no folder."
+        elif not os.access(above, os.W_OK | os.X_OK):
+            reason = f"{above} may not be written."
+        else:
+            return
+    raise VenvpkgError(
+        code="output-unusable",
+        message=f"The packages can't go into {place}.",
+        causes=[reason],
+        hint=OTHER_OUTPUT,
+    )
 
 
 def require_tools(order: Order, world: World, display: Display) -> None:
@@ -226,6 +234,27 @@ def left_out(order: Order) -> set[Path]:
     """Return what of a working tree is not copied: results, environments, caches of other tools."""
     found = {order.output, *(order.folder / name for name in LEFT_OUT)}
     return found | {path.parent for path in order.folder.glob("*/pyvenv.cfg")}
+
+
+def find_ignored(order: Order, world: World) -> list[str]:
+    """Return what git is told to ignore of what is copied, relative to the project (gitignore(5)).
+
+    It may be a password as well as what a build takes: the packages are built with it.
+    """
+    if not shutil.which("git", path=world.environ.get("PATH")):
+        return []
+    words = ["git", "-C", str(order.folder), "-c", "safe.directory=*", "ls-files", "-z", "--others"]
+    answer = world.run([*words, "--ignored", "--exclude-standard", "--directory"], check=False)
+    names = answer.stdout.split("\0") if answer.returncode == 0 else []
+    left = left_out(order)
+    return [
+        name.rstrip("/")
+        for name in names
+        if name
+        and not name.startswith("debian/")
+        and order.folder / name not in left
+        and "__pycache__" not in Path(name).parts
+    ]
 
 
 def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tuple[str, float]]:
@@ -310,123 +339,63 @@ def run_build(
     """
     words = ["dpkg-buildpackage", "-d", "-F" if order.source else "-b"]
     words += ["-us", "-uc"] if order.sign is None else [f"-k{order.sign}"] if order.sign else []
+    if order.source and (ignored := find_ignored(order, world)):
+        display.line(f"   not in the source package, for git ignores it: {', '.join(ignored)}")
+        words += ["-I" + QUOTABLE.sub(r"\\\g<0>", f"{copy.name}/{name}") for name in ignored]
     read_upstream_version(copy / "debian" / "changelog")
     control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
     version = control["Version"].partition(":")[2] or control["Version"]
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
     log = copy.parent / name
     watch = Watch(display=display, log=log, events=events, roots=copy / "debian", steps=steps)
-    environ = with_addon(world.environ) | {EVENTS: str(events)}
+    shown = (
+        order.output.relative_to(order.folder) if order.output.is_relative_to(order.folder) else order.output
+    )
+    environ = with_addon(world.environ) | {EVENTS: str(events), OUTPUT: str(shown)}
     status = follow(words, env=environ, cwd=copy, hear=watch.hear, tick=watch.tick)
     watch.take_events()
     watch.next_command("")
     display.clear()
     if status != 0:
-        order.output.mkdir(parents=True, exist_ok=True)
-        kept = order.output / name
-        shutil.copyfile(log, kept)
-        raise explain(watch.lines, kept, status)
+        put(order, [log])
+        raise explain(watch.lines, order.output / name, status)
     return log
-
-
-def explain(lines: Sequence[str], log: Path, status: int) -> VenvpkgError:
-    """Return the error that a failed build ended with: that of a step of ours, else the last lines."""
-    found = [number for number, line in enumerate(lines) if ERROR.match(line)]
-    if found:
-        first = ERROR.match(lines[found[-1]])
-        assert first
-        causes, hints = [], []
-        for line in lines[found[-1] + 1 :]:
-            if line.startswith("hint: "):
-                hints.append(line.removeprefix("hint: "))
-            elif line.startswith("  ") and not hints:
-                causes.append(line[2:])
-            else:
-                break
-        return VenvpkgError(
-            code=first[1], message=first[2], causes=[*causes, f"The whole log: {log}"], hint="\n".join(hints)
-        )
-    findings = [
-        n for n, line in enumerate(lines) if re.fullmatch(r"[a-z0-9][a-z0-9+.-]+: \d+ findings", line)
-    ]
-    if findings:
-        block = []
-        for line in lines[findings[-1] + 1 :]:
-            if not re.match(r"V\d{3} |  hint: ", line):
-                break
-            block.append(line)
-        return VenvpkgError(
-            code="findings",
-            message=f"The checks found something in {lines[findings[-1]].replace(':', ',')}.",
-            causes=[*block, f"The whole log: {log}"],
-            hint="Mend it, or accept a finding with its reason (docs/configuration.md, accept).",
-        )
-    if full := [line for line in lines if "No space left on device" in line]:
-        return VenvpkgError(
-            code="no-space",
-            message="There is no space left on the disk.",
-            causes=[*full[:3], f"The whole log: {log}"],
-            hint="Free some space, or name another folder for temporary files: TMPDIR=/var/tmp",
-        )
-    return VenvpkgError(
-        code="build-failed",
-        message=f"dpkg-buildpackage ended with {describe_status(status)}.",
-        causes=[*lines[-SHOWN_LINES:], f"The whole log: {log}"],
-        hint="Look above for the first line that is an error.",
-    )
 
 
 def hand_over(order: Order, copy: Path, log: Path) -> tuple[Path, ...]:
     """Put the results into the output folder, and beside each package the proof that it works."""
-    results = sorted({path for glob in RESULTS for path in copy.parent.glob(glob) if path.is_file()})
+    results = sorted({path for glob in GLOBS for path in copy.parent.glob(glob) if path.is_file()})
     results += [log, *write_proofs(copy, results)]
-    order.output.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(order.output) as scratch:
-        for path in results:
-            shutil.copyfile(path, scratch / path.name)
-        for path in results:
-            (scratch / path.name).replace(order.output / path.name)
+    for path in results:
+        target = order.output / path.name
+        if target in order.taken:
+            raise VenvpkgError(
+                code="output-taken",
+                message=f"{target} was just built of another project.",
+                causes=[f"Of {order.taken[target]}; this one is {order.folder}."],
+                hint="Give one of them another name or version, or each an --output of its own.",
+            )
+    put(order, results)
     return tuple(order.output / path.name for path in results)
 
 
-def write_proofs(copy: Path, results: Sequence[Path]) -> list[Path]:
-    """Write what dh_venvpkg_verify found out of each package that has an environment."""
-    written = []
-    for path in results:
-        told = copy / STATE / path.name.partition("_")[0] / VERIFIED
-        if path.suffix == ".deb" and told.is_file():
-            proof = {"file": path.name, "sha256": digest_of(path), **json.loads(told.read_text("utf-8"))}
-            beside = path.with_suffix(".verified.json")
-            beside.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            written.append(beside)
-    return written
+def put(order: Order, paths: Sequence[Path]) -> None:
+    """Copy files into the output folder, all or none.
 
-
-def digest_of(path: Path) -> str:
-    """Return a file's SHA-256, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def describe(deb: Path, world: World) -> Product:
-    """Return what a .deb says of itself (dpkg-deb(1))."""
-    fields = Deb822(world.run(["dpkg-deb", "--field", deb], env=world.environ).stdout)
-    names = world.run(["dpkg-deb", "--contents", deb], env=world.environ).stdout.splitlines()
-    paths = [line.split(maxsplit=5)[5].removeprefix(".") for line in names if line.count(" ") >= 5]
-    commands = [p for p in paths if re.fullmatch(r"/usr/s?bin/[^/]+", p)]
-    told = deb.with_suffix(".verified.json")
-    if not commands and told.is_file():
-        commands = json.loads(told.read_text("utf-8"))["programs"]
-    return Product(
-        package=fields["Package"],
-        version=fields["Version"],
-        architecture=fields["Architecture"],
-        file=deb,
-        size=deb.stat().st_size,
-        installed_size=int(fields.get("Installed-Size", "0")) * 1024,
-        depends=format_relations(PkgRelation.str(PkgRelation.parse_relations(fields["Depends"])).split(","))
-        if fields.get("Depends")
-        else "",
-        sha256=digest_of(deb),
-        commands=tuple(commands),
-    )
+    Raises:
+        VenvpkgError: ``no-space``, ``output-unusable``.
+    """
+    try:
+        order.output.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(order.output) as scratch:
+            for path in paths:
+                shutil.copyfile(path, scratch / path.name)
+            for path in paths:
+                (scratch / path.name).replace(order.output / path.name)
+    except OSError as error:
+        raise VenvpkgError(
+            code="no-space" if error.errno == ENOSPC else "output-unusable",
+            message=f"The packages can't go into {order.output}.",
+            causes=[f"{error.strerror}."],
+            hint=f"Free some space there.\n{OTHER_OUTPUT}" if error.errno == ENOSPC else OTHER_OUTPUT,
+        ) from error

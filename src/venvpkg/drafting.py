@@ -5,7 +5,7 @@ import pwd
 import re
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,8 +76,8 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         metadata = metadata.completed(inside[0].project)
         specs = choose_specs(configuration, metadata, world.environ)
     taken = find_taken(metadata.scripts, specs[0].package, world)
-    if taken:
-        warn(say_taken(taken))
+    for text in find_commandless(configuration, metadata, taken):
+        warn(text)
     people = known_people(folder, world)
     date = choose_date(folder, world, now=not wish.whole)
     if wish.whole:
@@ -111,13 +111,10 @@ def find_stale(folder: Path, world: World) -> list[str]:
     configuration = read_configuration(folder)
     metadata = read_metadata(folder, configuration)
     wanted = ("control", "rules", "changelog", "copyright", "source/format")
-    missing = [
-        f"debian/{name} is missing: venvpkg init"
-        for name in wanted
-        if not (folder / "debian" / name).is_file()
-    ]
+    missing = [name for name in wanted if not (folder / "debian" / name).is_file()]
     if missing:
-        return missing
+        command = "venvpkg init" if len(missing) == len(wanted) else "venvpkg init --missing"
+        return [f"debian/{name} is missing: {command}" for name in missing]
     packages = read_control(folder / "debian" / "control").packages
     specs = make_specs(configuration, packages, [p.name for p in packages], read_variables(world.environ), {})
     found = [f"{line}: not written yet" for line in find_unfinished(folder)]
@@ -161,7 +158,7 @@ def find_warnings(folder: Path, world: World) -> list[str]:
         return []
     specs = choose_specs(configuration, metadata, world.environ)
     taken = find_taken(metadata.scripts, specs[0].package, world)
-    return [*find_namesakes(specs, world), *([say_taken(taken)] if taken else [])]
+    return [*find_namesakes(specs, world), *find_commandless(configuration, metadata, taken)]
 
 
 def find_namesakes(specs: Sequence[Spec], world: World) -> list[str]:
@@ -186,9 +183,17 @@ def find_taken(names: Sequence[str], package: str, world: World) -> list[str]:
     return [n for n in names if {owners.get(f"{f}/{n}", package) for f in ("/usr/bin", "/bin")} != {package}]
 
 
-def say_taken(names: Sequence[str]) -> str:
-    """Return the warning about commands of other packages."""
-    return f"these are commands of other packages, and get no launcher in /usr/bin: {', '.join(names)}"
+def find_commandless(configuration: Configuration, metadata: Metadata, taken: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for the project's programs that get no launcher in /usr/bin, by the reason."""
+    tables = (configuration.values, *configuration.packages.values())
+    if tables != ({},):
+        if metadata.scripts and not any("expose" in table for table in tables):
+            yield (
+                f"no launcher in /usr/bin for {', '.join(metadata.scripts)}: {configuration.origin} has no "
+                'key expose, as in: expose = "all"'
+            )
+    elif taken:
+        yield f"these are commands of other packages, and get no launcher in /usr/bin: {', '.join(taken)}"
 
 
 def read_metadata(folder: Path, configuration: Configuration) -> Metadata:

@@ -45,15 +45,16 @@ def exposed_names(plan: Plan, distributions: Sequence[Distribution], project: st
     return tuple(sorted(name for d in distributions if d.name == project for name in d.scripts))
 
 
-def explain_to_lintian(plan: Plan, root: Path, exposed: tuple[str, ...]) -> None:
+def explain_to_lintian(plan: Plan, root: Path, exposed: tuple[str, ...], *, machine_code: bool) -> None:
     """Add our lintian overrides to those that dh_lintian took from the project.
 
     Args:
         plan: what was built.
         root: the package build root of the package, by its name.
         exposed: the commands that it has in /usr/bin.
+        machine_code: it has ELF files.
     """
-    text = render_overrides(plan, root.name, exposed)
+    text = render_overrides(plan, root.name, exposed, machine_code=machine_code)
     path = root / "usr" / "share" / "lintian" / "overrides" / root.name
     present = path.read_text(encoding="utf-8") if path.exists() else ""
     if text not in present:

@@ -93,6 +93,8 @@ def explain_failure(
         causes = both_hashes(lines) or causes
     elif UNSAFE.search(text) and not BUILDING.search(text):
         code, hint = "archive-unsafe", "Do not use it: it writes where no distribution may, or was made to."
+        if "reserved name" in text:
+            hint = "Give the script another name: this one is the interpreter's own."
     elif BROKEN.search(text) and not BUILDING.search(text):
         code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
     elif REFUSED.search(text):

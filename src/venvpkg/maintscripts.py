@@ -59,9 +59,9 @@ def render_launcher(plan: Plan, name: str) -> str:
     return render_template("launcher.sh.j2", **_values(plan), name=name)
 
 
-def render_overrides(plan: Plan, package: str, exposed: tuple[str, ...]) -> str:
+def render_overrides(plan: Plan, package: str, exposed: tuple[str, ...], *, machine_code: bool) -> str:
     """Return lintian overrides with their reasons, for what an environment is by its nature."""
-    values = {**_values(plan), "package": package}
+    values = {**_values(plan), "package": package, "machine_code": machine_code}
     return render_template(
         "lintian-overrides.j2", **values, exposed=exposed, compression=plan.spec.compression
     )

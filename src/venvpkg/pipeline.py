@@ -1,6 +1,7 @@
 """The order: three functions, one for each command that debhelper calls."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from venvpkg.addon import OUTPUT
 from venvpkg.builddeps import require_build_depends
 from venvpkg.bundle import COMMON, unstripped
 from venvpkg.bytecode import compile_tree
@@ -191,6 +193,7 @@ def settle(call: Call, world: World) -> Answer:
         layer = ""
         if needs.above:
             part(plan, divide(tree, distributions, state.project))
+            explain_to_lintian(plan, plan.env_root, (), machine_code=bool(found.elves))
             layer, lower = finish_lower(answer, plan, needs, subject, world)
             level_times(plan.env_root, world.environ)
             write_bill(lower, plan.env_root, inventory(plan, state, needs, Tree.from_dir(plan.env_stage)))
@@ -199,7 +202,8 @@ def settle(call: Call, world: World) -> Answer:
                 note(text)
         if state.scripts:
             add_scripts(answer, plan, world.codename, LATE)
-        explain_to_lintian(plan, plan.package_root, exposed_names(plan, distributions, state.project))
+        exposed = exposed_names(plan, distributions, state.project)
+        explain_to_lintian(plan, plan.package_root, exposed, machine_code=bool(found.elves))
         write_manifest(plan, state, distributions, needs, smoke, world.codename, layer=layer)
         write_bill(subject, plan.package_root, inventory(plan, state, needs, tree))
         level_times(plan.package_root, world.environ)
@@ -307,7 +311,6 @@ def finish_lower(
     Returns what it provides, on which the project's depends, and what it is.
     """
     describe_lower(plan, world.codename)
-    explain_to_lintian(plan, plan.env_root, ())
     scripts = [snippet.text for snippet in render(plan, world.codename, (*EARLY, *LATE), "lower")]
     layer = name_layer(plan, needs.clauses(), scripts)
     answer.add_depends(plan.spec.env_package, "misc:Provides", [layer])
@@ -323,8 +326,9 @@ def settle_version(plan: Plan, layer: str, subject: Subject, world: World) -> Su
     if version != subject.version:
         note(f"{name} is as in {version} and keeps that version: .changes lists {subject.name} alone")
     elif record.published.get(name, {}).get(place) != Published(layer=layer, version=version):
-        file = f"../{name}_{version.partition(':')[2] or version}_{subject.architecture}.deb"
-        note(f"{name} is new. Once it is published: venvpkg record {file}; and commit {RECORD}")
+        folder = world.environ.get(OUTPUT, "..")
+        file = f"{folder}/{name}_{version.partition(':')[2] or version}_{subject.architecture}.deb"
+        note(f"{name} is new. Once it is published: venvpkg record {shlex.quote(file)}; and commit {RECORD}")
     (plan.state / "layer.json").write_text(
         json.dumps({"layer": layer, "version": version, "current": subject.version}), encoding="utf-8"
     )

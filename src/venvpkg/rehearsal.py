@@ -8,6 +8,7 @@ from venvpkg.metadata import Metadata
 from venvpkg.pipeline import World, install
 from venvpkg.shlibs import read_elves
 from venvpkg.spec import Spec
+from venvpkg.toolchain import debian_flags
 from venvpkg.tree import Tree
 from venvpkg.wheelhouse import find_wheelhouse
 
@@ -34,6 +35,8 @@ def rehearse(specs: Sequence[Spec], world: World) -> list[Inside]:
     Raises:
         VenvpkgError: whatever installing raises.
     """
+    flags = debian_flags(world.run, world.environ, world.source)
+    world = replace(world, environ={**world.environ, **flags})
     return [_rehearse(spec, world) for spec in specs]
 
 

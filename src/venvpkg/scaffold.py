@@ -299,6 +299,22 @@ def write_files(made: Mapping[str, str], folder: Path, *, force: bool) -> None:
             (scratch / name).replace(folder / name)
 
 
+def require_folder(folder: Path) -> None:
+    """Make sure that debian/ is a folder, where there is anything of that name.
+
+    Raises:
+        VenvpkgError: ``debian-exists``.
+    """
+    place = folder / "debian"
+    if (place.exists() or place.is_symlink()) and not place.is_dir():
+        raise VenvpkgError(
+            code="debian-exists",
+            message=f"{place} is no folder.",
+            causes=[f"It is a link to {place.readlink()}." if place.is_symlink() else "It is a file."],
+            hint="Move it away: a Debian source package has its files in a folder of that name.",
+        )
+
+
 def require_room(names: Iterable[str], folder: Path) -> None:
     """Make sure that no file of these names is there.
 
@@ -312,7 +328,8 @@ def require_room(names: Iterable[str], folder: Path) -> None:
             message=f"{folder / 'debian'} has files of these names already.",
             causes=there,
             hint="See what would be written: venvpkg init --force --dry-run\n"
-            "Overwrite them: venvpkg init --force",
+            "Overwrite them: venvpkg init --force\n"
+            "Write the others: venvpkg init --missing",
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from venvpkg.cache import can_make, user_caches
+from venvpkg.process import Runner
 
 COMPILERS = ("cc", "gcc", "c++", "g++", "gfortran", "clang", "clang++")
 FLAGS = ("CFLAGS", "CPPFLAGS", "CXXFLAGS", "FFLAGS", "FCFLAGS", "LDFLAGS", "RUSTFLAGS", "CC", "CXX")
@@ -121,6 +122,17 @@ def _make_flags(flags: str, jobs: int) -> str:
     if not any(re.match(r"-j|--jobs", word) for word in kept):
         kept.append(f"-j{jobs}")
     return " ".join([*kept, *(["--", variables.strip()] if mark else [])])
+
+
+def debian_flags(run: Runner, environ: Mapping[str, str], source: Path) -> dict[str, str]:
+    """Return the variables that dh sets for compilers (dpkg-buildflags(1)), where they are not set.
+
+    What is compiled with them for a look at what is inside need not be compiled again for the package.
+    """
+    if not shutil.which("dpkg-buildflags", path=environ.get("PATH")):
+        return {}
+    told = run(["dpkg-buildflags"], env=environ, cwd=source).stdout.splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in told) if name not in environ}
 
 
 def parallel_jobs(environ: Mapping[str, str]) -> int:

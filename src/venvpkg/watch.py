@@ -3,14 +3,18 @@
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from venvpkg.display import Display
+from venvpkg.errors import VenvpkgError
+from venvpkg.process import describe_status
 
 COMMAND = re.compile(r"   (dh_\w+)\b")
+ERROR = re.compile(r"error\[([a-z0-9-]+)\]: (.*)")
+SHOWN_LINES = 25
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,3 +117,50 @@ def read_by(name: str, session: int) -> dict[str, int]:
         except (OSError, ValueError, IndexError):
             continue
     return found
+
+
+def explain(lines: Sequence[str], log: Path, status: int) -> VenvpkgError:
+    """Return the error that a failed build ended with: that of a step of ours, else the last lines."""
+    found = [number for number, line in enumerate(lines) if ERROR.match(line)]
+    if found:
+        first = ERROR.match(lines[found[-1]])
+        assert first
+        causes, hints = [], []
+        for line in lines[found[-1] + 1 :]:
+            if line.startswith("hint: "):
+                hints.append(line.removeprefix("hint: "))
+            elif line.startswith("  ") and not hints:
+                causes.append(line[2:])
+            else:
+                break
+        return VenvpkgError(
+            code=first[1], message=first[2], causes=[*causes, f"The whole log: {log}"], hint="\n".join(hints)
+        )
+    findings = [
+        n for n, line in enumerate(lines) if re.fullmatch(r"[a-z0-9][a-z0-9+.-]+: \d+ findings", line)
+    ]
+    if findings:
+        block = []
+        for line in lines[findings[-1] + 1 :]:
+            if not re.match(r"V\d{3} |  hint: ", line):
+                break
+            block.append(line)
+        return VenvpkgError(
+            code="findings",
+            message=f"The checks found something in {lines[findings[-1]].replace(':', ',')}.",
+            causes=[*block, f"The whole log: {log}"],
+            hint="Mend it, or accept a finding with its reason (docs/configuration.md, accept).",
+        )
+    if full := [line for line in lines if "No space left on device" in line]:
+        return VenvpkgError(
+            code="no-space",
+            message="There is no space left on the disk.",
+            causes=[*full[:3], f"The whole log: {log}"],
+            hint="Free some space, or name another folder for temporary files: TMPDIR=/var/tmp",
+        )
+    return VenvpkgError(
+        code="build-failed",
+        message=f"dpkg-buildpackage ended with {describe_status(status)}.",
+        causes=[*lines[-SHOWN_LINES:], f"The whole log: {log}"],
+        hint="Look above for the first line that is an error.",
+    )

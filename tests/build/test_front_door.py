@@ -19,35 +19,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from builds import clean_environment, run_cli
+from bare import PLAIN, bare, built, environment, plain_wheel
+from builds import run_cli
 from projects import Project
 from venvpkg.addon import with_addon
 from venvpkg.cli import SECTIONS, venvpkg
 from venvpkg.watch import read_by
-
-PLAIN = Project(config='no-index = true\nexpose = ["demo"]')
-ME = {"DEBFULLNAME": "Ada Example", "DEBEMAIL": "ada@example.org"}
-
-
-def bare(folder: Path, project: Project = PLAIN) -> Path:
-    """A project that has no debian/."""
-    project.write(folder)
-    shutil.rmtree(folder / "debian")
-    return folder
-
-
-def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
-    """One that keeps what is temporary in a folder of its own, which is made."""
-    (tmp_path / "tmp").mkdir(exist_ok=True)
-    return clean_environment(TMPDIR=str(tmp_path / "tmp"), HOME=str(tmp_path / "tmp"), **{**ME, **changes})
-
-
-def built(folder: Path, tmp_path: Path, *words: str) -> dict[str, object]:
-    """What ``build --json`` says of one project."""
-    done = run_cli(["build", "--json", *words], folder, environment(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    made: dict[str, object] = json.loads(done.stdout)["builds"][0]
-    return made
 
 
 def test_bare_project_becomes_a_package_twice_the_same(tmp_path: Path) -> None:
@@ -212,13 +189,6 @@ def test_requirements_alone_become_a_package(tmp_path: Path) -> None:
     (folder / "requirements.txt").write_text("lark==1.0\n")
     (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
     assert package["package"] == "our-tools" and package["version"].startswith("0~20")
-
-
-def plain_wheel() -> tuple[str, bytes]:
-    """One that needs nothing."""
-    from backend import pack
-
-    return pack("lark", "1.0", {"lark/__init__.py": b"VERSION = 1\n"})
 
 
 # --- init

@@ -172,6 +172,7 @@ def test_smoke_command_that_fails_fails_the_build(make: MakeCase, command: str, 
     error = fail(case, "settle")
     assert error.code == "smoke-failed"
     assert error.causes == [f"{command}: {said}"]
+    assert "the key smoke has it" in error.hint
 
 
 def test_nocheck_skips_commands_and_keeps_imports(make: MakeCase) -> None:

@@ -115,7 +115,7 @@ def test_a_launcher_begins_with_its_shebang() -> None:
 @EACH
 def test_every_override_has_a_reason(made: Plan) -> None:
     """Each line is a tag of this package, below a comment; what follows a comment is not forgotten."""
-    blocks = render_overrides(made, made.spec.package, ("run",)).split("\n#\n")
+    blocks = render_overrides(made, made.spec.package, ("run",), machine_code=True).split("\n#\n")
     for block in blocks[1:]:
         lines = block.strip().splitlines()
         comments = [line for line in lines if line.startswith("# ")]
@@ -123,6 +123,8 @@ def test_every_override_has_a_reason(made: Plan) -> None:
         assert lines[: len(comments)] == comments
         assert len(lines) > len(comments)
         assert all(line.startswith(f"{made.spec.package}: ") for line in lines[len(comments) :])
+    without = render_overrides(made, made.spec.package, ("run",), machine_code=False)
+    assert "hardening" not in without and "duplicate-font-file" in without
 
 
 # --- Run

@@ -62,6 +62,7 @@ def build_command(
     from venvpkg.display import Display
 
     display = Display(live=sys.stderr.isatty())
+    taken: dict[Path, Path] = {}
     made: list[Delivery] = []
     failed: list[dict[str, object]] = []
     for folder in folders or (Path(),):
@@ -72,9 +73,11 @@ def build_command(
             source=wants_source,
             sign=sign,
             install_build_depends=install_build_depends,
+            taken=taken,
         )
         try:
             made.append(deliver(order, make_world(source), display))
+            taken |= dict.fromkeys(made[-1].files, source)
         except (VenvpkgError, OSError) as raised:
             error = raised if isinstance(raised, VenvpkgError) else explain_os_error(raised)
             display.clear()
@@ -100,6 +103,7 @@ def build_command(
     "--static", is_flag=True, help="Read pyproject.toml alone; install nothing to see what is inside."
 )
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--missing", is_flag=True, help="Write only those files that are not there.")
 @click.option("--dry-run", is_flag=True, help="Print the files, and write nothing.")
 @click.option("--check", is_flag=True, help="Write nothing; say what of debian/ does not fit the project.")
 @click.argument(
@@ -112,6 +116,7 @@ def init_command(
     interactive: bool,
     static: bool,
     force: bool,
+    missing: bool,
     dry_run: bool,
     check: bool,
     folder: Path,
@@ -123,20 +128,32 @@ def init_command(
     that begins with FIXME, which "venvpkg build" refuses.
     """
     from venvpkg.drafting import Wish, draft_debian, find_stale
-    from venvpkg.scaffold import ALWAYS, find_unfinished, render_draft, require_room, write_files
+    from venvpkg.scaffold import (
+        ALWAYS,
+        find_unfinished,
+        render_draft,
+        require_folder,
+        require_room,
+        write_files,
+    )
 
+    if force and missing:
+        raise click.UsageError("--force and --missing exclude each other")
     source = folder.resolve()
     world = make_world(source)
+    require_folder(source)
     if check:
         stale = find_stale(source, world)
         for line in stale or ("debian/ fits the project",):
             click.echo(line)
         sys.exit(EXIT_FOUND if stale else 0)
-    if not (force or dry_run):
+    if not (force or missing or dry_run):
         require_room(ALWAYS, source)
     service = (command or "") if wants_service or command else None
     draft = draft_debian(source, world, Wish(service=service, static=static))
     made = render_draft(_asked(draft) if interactive else draft)
+    if missing:
+        made = {name: text for name, text in made.items() if not (source / name).exists()}
     if dry_run:
         for name, text in made.items():
             click.echo(f"--- {name}\n{text}")
@@ -144,6 +161,8 @@ def init_command(
     write_files(made, source, force=force)
     for name in made:
         click.echo(f"wrote {name}")
+    if not made:
+        click.echo("nothing is missing")
     unfinished = find_unfinished(source)
     for line in unfinished:
         click.echo(f"left to you: {line}")
