@@ -25,6 +25,7 @@ from projects import Project
 from venvpkg.addon import with_addon
 from venvpkg.cli import SECTIONS, venvpkg
 from venvpkg.watch import read_by
+from wheels import write_sdist
 
 
 def test_bare_project_becomes_a_package_twice_the_same(tmp_path: Path) -> None:
@@ -286,6 +287,29 @@ def test_what_a_process_has_read_is_seen() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_what_is_compiled_for_a_look_inside_is_compiled_once(tmp_path: Path) -> None:
+    """A bare project is installed twice, with the same flags for compilers."""
+    counter = """\
+import os
+import backend
+
+
+def build_wheel(*words, **named):
+    with open(os.environ["COUNTED"], "a") as stream:
+        print(os.environ["CFLAGS"], file=stream)
+    return backend.build_wheel(*words, **named)
+"""
+    archives = tmp_path / "archives"
+    write_sdist(archives, "counted", backend="counter", files={"backend/counter.py": counter})
+    config = f'no-index = true\ninstaller = "uv"\nfind-links = ["{archives}"]'
+    folder = bare(tmp_path / "demo", Project(config=config, dependencies=["counted"]))
+    counted = tmp_path / "count"
+    done = run_cli(["build"], folder, environment(tmp_path, COUNTED=str(counted)))
+    assert done.returncode == 0, done.stderr
+    (flags,) = counted.read_text().splitlines()
+    assert "-fstack-protector-strong" in flags
 
 
 def test_help_lists_every_command_in_a_line() -> None:
