@@ -131,8 +131,8 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
     world = replace(world, environ={**world.environ, "TMPDIR": str(Path(tempfile.gettempdir()).absolute())})
     require_project(order.folder)
     require_output(order)
-    require_tools(order, world, display)
-    with scratch_folder() as scratch:
+    with display.ticking(), scratch_folder() as scratch:
+        require_tools(order, world, display)
         # Tools that make environments stumble over a colon, and some over what is not ASCII.
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", order.folder.name).strip("-") or "source"
         copy = scratch / "build" / name
@@ -283,7 +283,12 @@ def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tu
     done(count(relations), start)
     start = time.monotonic()
     display.begin("looking at what is inside, for debian/")
-    with silence():
+
+    def show(event: Mapping[str, Any]) -> None:
+        if event["event"] == "advance":
+            display.advance(event["done"], event["total"], event["unit"])
+
+    with silence(show):
         draft = draft_debian(copy, world, Wish(whole=True))
     # A name that is given to a package comes from pyproject.toml, not from what lies in debian/ already.
     made = {name: text for name, text in render_draft(draft).items() if not (copy / name).exists()}

@@ -2,11 +2,16 @@
 
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 WIDTH = 24
+# Seconds.
+TICK = 0.2
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -21,7 +26,27 @@ class Display:
     part: str = ""
     """How far that is: a bar, or nothing."""
     begun: float = 0.0
-    turn: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held while a line is written."""
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Write the line that does not stay again and again, while the body says nothing."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(TICK):
+                self.draw()
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        if self.live:
+            ticker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if self.live:
+                ticker.join()
 
     def begin(self, title: str) -> None:
         """Say what is done now."""
@@ -44,18 +69,21 @@ class Display:
 
     def line(self, text: str) -> None:
         """Write a line that stays."""
-        print(f"\r\033[K{text}" if self.live else text, file=self.out, flush=True)
-        self.draw()
+        with self.lock:
+            print(f"\r\033[K{text}" if self.live else text, file=self.out, flush=True)
+            self.draw()
 
     def draw(self) -> None:
         """Write the line that does not stay, on a terminal."""
         if not self.live or not self.doing:
             return
-        self.turn += 1
         width = shutil.get_terminal_size().columns
         seconds = time.monotonic() - self.begun
-        text = f" {SPINNER[self.turn % len(SPINNER)]} {self.doing} … {seconds:.0f} s  {self.part}"
-        print(f"\r\033[K{text[: width - 1]}", end="", file=self.out, flush=True)
+        head, tail = f" {SPINNER[int(seconds / TICK) % len(SPINNER)]} ", f" … {seconds:.0f} s  {self.part}"
+        # The bar is what changes: where there is no room for both, the title is cut.
+        title = self.doing[: max(12, width - 1 - len(head) - len(tail))]
+        with self.lock:
+            print(f"\r\033[K{f'{head}{title}{tail}'[: width - 1]}", end="", file=self.out, flush=True)
 
     def clear(self) -> None:
         """Take the line that does not stay away."""

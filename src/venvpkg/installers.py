@@ -26,6 +26,8 @@ from venvpkg.spec import Spec
 
 # The pip that has --build-constraint.
 BUILD_CONSTRAINT = (25, 3)
+# The pip that can say in numbers how much of a file it has.
+PROGRESS_BAR_RAW = (24, 1)
 # The pip that has --keyring-provider.
 KEYRING_PROVIDER = (23, 1)
 # What pip calls a setting, and the variable under which uv takes the same.
@@ -208,7 +210,8 @@ class Pip:
 
     def _words(self, spec: Spec, request: Request, words: list[str]) -> list[str]:
         words = [str(self.python), "-m", "pip", "--python", str(request.python), *words]
-        words += ["--disable-pip-version-check", "--progress-bar", "off"]
+        bar = "raw" if self.version >= PROGRESS_BAR_RAW else "off"
+        words += ["--disable-pip-version-check", "--progress-bar", bar]
         words += ["--no-binary", ",".join(spec.no_binary)] if spec.no_binary else []
         words += ["--only-binary", ",".join(spec.only_binary)] if spec.only_binary else []
         words += ["--no-index"] if spec.no_index else []

@@ -4,17 +4,32 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 # What one of our own programs writes to standard error: ADVANCE DONE TOTAL UNIT.
 ADVANCE = "venvpkg-advance"
-UNITS = {"B": 1e-6, "KiB": 1024e-6, "MiB": 1024**2 / 1e6, "GiB": 1024**3 / 1e6}
-# uv says so of what is large.
-BEGUN, FETCHED = re.compile(r"Downloading (\S+) \(([\d.]+) ?(\w+)\)"), re.compile(r" *Downloaded (\S+)")
+UNITS = {
+    "B": 1e-6,
+    "KiB": 1024e-6,
+    "MiB": 1024**2 / 1e6,
+    "GiB": 1024**3 / 1e6,
+    "bytes": 1e-6,
+    "kB": 1e-3,
+    "MB": 1.0,
+    "GB": 1e3,
+}
+# uv says so of what is large, and fetches several at once; pip says so of every archive, one after the other.
+BEGUN, FETCHED = re.compile(r" *Downloading (\S+) \(([\d.]+) ?(\w+)\)"), re.compile(r" *Downloaded (\S+)")
+ARCHIVE = re.compile(r"\.(whl|gz|zip|bz2|xz|metadata)$")
+# pip's --progress-bar=raw.
+PROGRESS = re.compile(r" *Progress (\d+) of (\d+)")
+
+
+Hear = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(slots=True)
@@ -25,8 +40,12 @@ class Events:
     sizes: dict[str, float] = field(default_factory=dict)
     """In megabytes, by distribution."""
     done: set[str] = field(default_factory=set)
+    part: float = 0.0
+    """What there is of the one that is being downloaded, in megabytes."""
     silent: bool = False
     """Nothing is written to standard error."""
+    hear: Hear | None = None
+    """Is given each event, in this process."""
 
     def say(self, text: str) -> None:
         """Write a line for people."""
@@ -35,8 +54,11 @@ class Events:
 
     def tell(self, event: str, **values: object) -> None:
         """Write one event, a line of JSON."""
+        told = {"event": event, **values}
         if self.stream:
-            print(json.dumps({"event": event, **values}), file=self.stream, flush=True)
+            print(json.dumps(told), file=self.stream, flush=True)
+        if self.hear:
+            self.hear(told)
 
 
 _events = Events()
@@ -52,35 +74,47 @@ def send_events(path: Path) -> None:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Say nothing of the steps of the body: it is a rehearsal, and what follows will say the same."""
-    before, _events.silent = _events.silent, True
+def silence(hear: Hear | None = None) -> Iterator[None]:
+    """Say nothing of the steps of the body: it is a rehearsal, and what follows will say the same.
+
+    Args:
+        hear: is given the events, as :func:`send_events` has them, maybe in another thread.
+    """
+    before, _events.silent, _events.hear = (_events.silent, _events.hear), True, hear
     try:
         yield
     finally:
-        _events.silent = before
+        _events.silent, _events.hear = before
 
 
 def watched() -> bool:
     """Tell whether anybody wants to hear how far a step is."""
-    return _events.stream is not None
+    return bool(_events.stream or _events.hear)
 
 
 def heed(line: str) -> bool:
-    """Take a line of a command's standard error for an event, and tell whether it was nothing else."""
-    if not _events.stream:
+    """Take a line of a command's output for an event, and tell whether it was nothing else."""
+    if not watched():
         return line.startswith(f"{ADVANCE} ")
     if line.startswith(f"{ADVANCE} "):
         _, done, total, unit = line.split(maxsplit=3)
         _events.tell("advance", done=int(done), total=int(total), unit=unit)
         return True
     if begun := BEGUN.fullmatch(line):
+        if ARCHIVE.search(begun[1]):
+            _events.done.update(_events.sizes)
         _events.sizes[begun[1]] = float(begun[2]) * UNITS.get(begun[3], 1)
+        _events.part = 0.0
     elif fetched := FETCHED.fullmatch(line):
         _events.done.add(fetched[1])
+    elif progress := PROGRESS.fullmatch(line):
+        _events.part = int(progress[1]) / 1e6
+    elif line.startswith("Installing collected packages") and _events.sizes:
+        _events.done.update(_events.sizes)
+        _events.part = 0.0
     else:
         return False
-    got = sum(size for name, size in _events.sizes.items() if name in _events.done)
+    got = sum(size for name, size in _events.sizes.items() if name in _events.done) + _events.part
     total_size = sum(_events.sizes.values())
     _events.tell("advance", done=round(got, 1), total=round(total_size, 1), unit="MB downloaded")
     return False

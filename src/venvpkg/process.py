@@ -18,7 +18,7 @@ from typing import IO, BinaryIO, Protocol, cast
 
 from venvpkg.credentials import known_secrets
 from venvpkg.errors import VenvpkgError
-from venvpkg.log import heed
+from venvpkg.log import heed, watched
 
 KEPT_LINES = 4000
 SHOWN_LINES = 25
@@ -142,7 +142,13 @@ class Shell:
         feeder = threading.Thread(target=_feed, args=(child.stdin, stdin))
         follower.start()
         feeder.start()
-        stdout = child.stdout.read().decode("utf-8", "replace")
+        # pip says there what it downloads.
+        said = bytearray()
+        for raw in child.stdout:
+            said += raw
+            if watched():
+                heed(raw.decode("utf-8", "replace").rstrip("\n"))
+        stdout = said.decode("utf-8", "replace")
         feeder.join()
         follower.join()
         child.stdout.close()

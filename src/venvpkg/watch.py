@@ -70,7 +70,6 @@ class Watch:
             self.read |= read_by("dpkg-deb", session)
             done = min(sum(self.read.values()), self.total)
             self.display.advance(round(done / 1e6, 1), round(self.total / 1e6, 1), "MB compressed")
-        self.display.draw()
 
     def take_events(self) -> None:
         """Show what the steps told since."""

@@ -212,6 +212,42 @@ def test_init_tells_what_it_wrote_and_what_is_left(tmp_path: Path) -> None:
     assert control.read_text() != "mine\n"
 
 
+def test_debian_that_is_no_folder_is_told(tmp_path: Path) -> None:
+    """Before anything is tried, with its own name."""
+    folder = bare(tmp_path / "demo")
+    (folder / "debian").symlink_to("nowhere")
+    for command in ("init", "build"):
+        done = run_cli([command], folder, environment(tmp_path))
+        assert done.returncode == 3 and f"error[debian-exists]: {folder}/debian is no folder." in done.stderr
+        assert "It is a link to nowhere." in done.stderr
+
+
+def test_init_adds_what_is_missing(tmp_path: Path) -> None:
+    """And says in --check that it would."""
+    folder = bare(tmp_path / "demo")
+    assert run_cli(["init", "--static"], folder, environment(tmp_path)).returncode == 0
+    (folder / "debian/copyright").unlink()
+    (folder / "debian/rules").write_text("#!/usr/bin/make -f\n%:\n\tdh $@ --with venvpkg\n# mine\n")
+    checked = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert checked.stdout == "debian/copyright is missing: venvpkg init --missing\n"
+    done = run_cli(["init", "--static", "--missing"], folder, environment(tmp_path))
+    assert done.returncode == 0 and done.stdout.startswith("wrote debian/copyright\nleft to you: ")
+    assert (folder / "debian/rules").read_text().endswith("# mine\n")
+    again = run_cli(["init", "--static", "--missing"], folder, environment(tmp_path))
+    assert again.returncode == 0 and "nothing is missing" in again.stdout
+    both = run_cli(["init", "--force", "--missing"], folder, environment(tmp_path))
+    assert both.returncode == 2 and "exclude each other" in both.stderr
+
+
+def test_program_without_a_launcher_is_told(tmp_path: Path) -> None:
+    """A configuration that does not say which commands go into /usr/bin is its owner's."""
+    folder = bare(tmp_path / "demo", Project(config="no-index = true"))
+    done = run_cli(["init"], folder, environment(tmp_path))
+    assert (
+        "no launcher in /usr/bin for demo: [tool.venvpkg] in pyproject.toml has no key expose" in done.stderr
+    )
+
+
 def test_init_that_only_shows_writes_nothing(tmp_path: Path) -> None:
     """All files are printed, each under its name."""
     folder = bare(tmp_path / "demo")
@@ -378,7 +414,8 @@ def test_what_does_not_fit_is_told_before_a_build(tmp_path: Path) -> None:
 def test_every_failure_is_an_object_where_that_is_asked_for(tmp_path: Path) -> None:
     """Those of the operating system as well, and the next project is built."""
     bad, good = bare(tmp_path / "bad"), bare(tmp_path / "good")
-    (bad / "debian").write_text("no folder\n")
+    (bad / "debian/wheelhouse").mkdir(parents=True)
+    (bad / "debian/wheelhouse/lark.whl").symlink_to("nowhere")
     words = ["build", "--json", "--keep-going", str(bad), str(good)]
     done = run_cli(words, tmp_path, environment(tmp_path))
     told = json.loads(done.stdout)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from venvpkg.log import note, step, warn
+from venvpkg.log import Events, heed, note, silence, step, warn
 
 
 def test_a_step_says_what_it_did_and_how_long_it_took(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,6 +40,37 @@ def test_notes_and_warnings_are_told_apart(capsys: pytest.CaptureFixture[str]) -
     note("one")
     warn("two")
     assert capsys.readouterr().err == "   note: one\n   warning: two\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ["Downloading numpy (16.0MB)", "Downloading pip (1.0MB)", " Downloaded pip", " Downloaded numpy"],
+            [(0, 16), (0, 17), (1, 17), (17, 17)],
+        ),
+        (
+            [
+                "  Downloading numpy-2.0-cp311-linux.whl (16.0 MB)",
+                "Progress 4000000 of 16000000",
+                "  Downloading pip-1.0.tar.gz (500 kB)",
+                "Installing collected packages: numpy, pip",
+            ],
+            [(0, 16), (4, 16), (16, 16.5), (16.5, 16.5)],
+        ),
+    ],
+)
+def test_what_installers_say_of_downloads_is_heard(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], told: list[tuple[float, float]]
+) -> None:
+    """Several at once by uv; by pip one after the other, a new one of which has some share at first."""
+    monkeypatch.setattr("venvpkg.log._events", Events())
+    heard: list[tuple[float, float]] = []
+    with silence(lambda event: heard.append((event["done"], event["total"]))):
+        assert not any(map(heed, lines))
+    assert heard == told
+    heed("Downloading late (1.0MB)")
+    assert heard == told
 
 
 def terminal_says(monkeypatch: pytest.MonkeyPatch, *, fail: bool) -> str:
