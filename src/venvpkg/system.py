@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from venvpkg.control import relation_names
@@ -75,15 +76,22 @@ class System:
         return frozenset(reached)
 
 
-def spellings(path: str) -> list[str]:
-    """Return the names that dpkg may know a path by: itself, resolved, with and without ``/usr``."""
+def spellings(path: str, resolve: Callable[[str], str] = os.path.realpath) -> list[str]:
+    """Return the names that dpkg may know a path by: itself, resolved, with and without ``/usr``.
+
+    Args:
+        path: absolute.
+        resolve: returns the real path of a folder; one that remembers saves time.
+    """
     # What no path can be, from a file that means harm.
     if "\0" in path:
         return []
     names = []
     # Not Path.resolve(), to which a link in a circle is an error.
-    beside = Path(os.path.realpath(Path(path).parent), Path(path).name)
-    for name in dict.fromkeys((path, str(beside), os.path.realpath(path))):
+    folder, last = os.path.split(path.rstrip("/"))
+    beside = f"{resolve(folder).rstrip('/')}/{last}"
+    real = os.path.realpath(beside) if Path(beside).is_symlink() else beside
+    for name in dict.fromkeys((path, beside, real)):
         names.append(name)
         if name.startswith("/usr/") and name[4:].startswith(MERGED):
             names.append(name[4:])
@@ -136,7 +144,9 @@ def read_sonames(run: Runner) -> dict[str, str]:
 
 def read_owners(run: Runner, paths: Iterable[str]) -> dict[str, str]:
     """Return the owners of paths that dpkg knows, from ``dpkg-query --search``."""
-    names = sorted({name for path in paths for name in spellings(path)})
+    # Not for longer than this: links come and go.
+    resolve = cache(os.path.realpath)
+    names = sorted({name for path in paths for name in spellings(path, resolve)})
     owners: dict[str, str] = {}
     for start in range(0, len(names), 1000):
         found = run(["dpkg-query", "-S", *names[start : start + 1000]], check=False).stdout
