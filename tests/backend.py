@@ -14,7 +14,10 @@ from pathlib import Path
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    """Write the wheel of the project in the current folder; its .c files become extension modules."""
+    """Write the wheel of the project in the current folder.
+
+    Its .c files become extension modules, what lies in scripts/ goes into bin/ as it is.
+    """
     pyproject = tomllib.loads(Path("pyproject.toml").read_text())
     project = pyproject["project"]
     name = project["name"].replace("-", "_")
@@ -25,6 +28,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         target = source.with_name(source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
         compile_extension(source, target, link)
         members[str(target)] = target.read_bytes()
+    for path in sorted(Path("scripts").glob("*")):
+        members[f"{name}-{project['version']}.data/{path}"] = path.read_bytes()
     tag = "py3-none-any"
     if any(path.suffix == ".c" for path in files):
         python = "cp" + sysconfig.get_config_var("py_version_nodot")

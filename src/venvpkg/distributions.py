@@ -54,6 +54,12 @@ class Distribution:
     """License-Expression (PEP 639), else License where it is one line, else what the classifiers say."""
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """Return the names of what it has in bin/: entry points, and scripts and programs of its own."""
+        brought = sorted(path.name for path in self.files if path.parent == PurePosixPath("bin"))
+        return tuple(dict.fromkeys((*self.scripts, *brought)))
+
+    @property
     def built_here(self) -> bool:
         """Tell whether the wheel was compiled on this machine.
 

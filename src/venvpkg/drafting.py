@@ -74,6 +74,9 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         inside = try_out(folder, specs, relations, world, wish)
     if inside:
         metadata = metadata.completed(inside[0].project)
+        # pyproject.toml knows of entry points alone.
+        programs = dict.fromkeys((*metadata.scripts, *inside[0].project.scripts))
+        metadata = replace(metadata, scripts=tuple(programs))
         specs = choose_specs(configuration, metadata, world.environ)
     taken = find_taken(metadata.scripts, specs[0].package, world)
     for text in find_commandless(configuration, metadata, taken):

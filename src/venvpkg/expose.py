@@ -42,7 +42,7 @@ def exposed_names(plan: Plan, distributions: Sequence[Distribution], project: st
     """Return the entry points that go onto PATH."""
     if plan.spec.expose != ("all",):
         return plan.spec.expose
-    return tuple(sorted(name for d in distributions if d.name == project for name in d.scripts))
+    return tuple(sorted(name for d in distributions if d.name == project for name in d.programs))
 
 
 def explain_to_lintian(plan: Plan, root: Path, exposed: tuple[str, ...], *, machine_code: bool) -> None:

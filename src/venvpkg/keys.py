@@ -152,7 +152,7 @@ KEYS = (
         meaning="Parts of a bundled interpreter to keep: tests, idle, ensurepip, static, headers.",
     ),
     Key(name="layers", kind="bool", meaning="Two packages: the project, and the environment under it."),
-    Key(name="expose", kind="expose", meaning='Entry points to put on PATH, or "all".'),
+    Key(name="expose", kind="expose", meaning='Programs to put on PATH; "all" are those of the project.'),
     Key(
         name="demote",
         kind="table",

@@ -53,7 +53,7 @@ class Metadata:
     """By label, in lower case and without punctuation ("Well-known Project URLs" of the PyPA)."""
     classifiers: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
-    """Names of console scripts, those of gui-scripts behind them."""
+    """Names of its programs: console scripts, gui-scripts, and where that is known, others in bin/."""
 
     @classmethod
     def from_pyproject(cls, pyproject: Mapping[str, Any]) -> Self:
@@ -97,7 +97,7 @@ class Metadata:
         Args:
             headers: of METADATA (core metadata specifications).
             licence: what :class:`venvpkg.distributions.Distribution` has.
-            scripts: names of its entry points.
+            scripts: names of its programs.
         """
         pairs = [
             (headers.get(name) or "", headers.get(f"{name}-email") or "") for name in ("Maintainer", "Author")

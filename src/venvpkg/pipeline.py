@@ -65,7 +65,7 @@ from venvpkg.plan import STATE, Plan, choose_interpreter, make_plan
 from venvpkg.process import Runner
 from venvpkg.proof import prove
 from venvpkg.pruning import Pruning, describe, explain, leave_out, set_aside
-from venvpkg.relocate import reconcile_records, relocate
+from venvpkg.relocate import neutralise_bills, reconcile_records, relocate
 from venvpkg.report import Report
 from venvpkg.sbom import Environment, Subject, make_sbom, write_sbom
 from venvpkg.shlibs import Scan, read_elves
@@ -134,6 +134,8 @@ def build(call: Call, world: World) -> Answer:
             leave_out(plan.spec, plan.workshop)
         tree = Tree.from_dir(plan.workshop)
         distributions = read_distributions(tree)
+        if apply(neutralise_bills(tree, distributions), plan.workshop):
+            tree = Tree.from_dir(plan.workshop)
         clashes = find_clashes(tree, distributions)
         built = [path for d in distributions if d.built_here for path in read_elves(tree.only(d.files))]
         built += unstripped(tree) if plan.bundled else []
@@ -372,7 +374,7 @@ def gate(call: Call, world: World) -> dict[str, Report]:
 def to_proof(plan: Plan, state: State, evidence: Evidence, report: Report, left: Report) -> str:
     """Return as JSON what was checked and run of an environment, and what came of it."""
     smoke = evidence.smoke or Smoke()
-    programs = [name for d in evidence.distributions if d.name == state.project for name in d.scripts]
+    programs = [name for d in evidence.distributions if d.name == state.project for name in d.programs]
     about = {
         "prefix": str(plan.prefix),
         "checked": report.checked,

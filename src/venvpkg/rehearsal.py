@@ -58,6 +58,6 @@ def _rehearse(spec: Spec, world: World) -> Inside:
 
 def _metadata(tree: Tree, project: Distribution) -> Metadata:
     headers = read_headers(tree, project.folder / "METADATA")
-    made = Metadata.from_headers(headers, project.licence, project.scripts)
+    made = Metadata.from_headers(headers, project.licence, project.programs)
     # Paths in a distribution's metadata are those inside its .dist-info folder.
     return replace(made, licence_files=())

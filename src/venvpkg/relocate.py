@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from venvpkg.digests import Digests
-from venvpkg.distributions import Row, find_folders, format_record, locate, read_record
+from venvpkg.distributions import Distribution, Row, find_folders, format_record, locate, read_record
 from venvpkg.plan import Move
 from venvpkg.tree import WINDOW, Entry, Tree
 
@@ -33,6 +33,8 @@ WRAPPER = re.compile(
 PLAIN = re.compile(rb"#![ \t]*+(?P<program>\"[^\"\n]*+\"|\S++)[ \t]*+(?P<flags>[^\n]*+)\n")
 
 
+# A crate in a folder, as Cargo identifies it (cargo-pkgid(1)).
+CRATE = re.compile(rb"path\+file://(/[^\"#?\s]*)")
 # What RECORD may use (PEP 376, PEP 427), and this machine computes.
 HASHES = frozenset(name for name in hashlib.algorithms_available if not name.startswith("shake"))
 
@@ -301,6 +303,22 @@ def names_local_folder(data: bytes) -> bool:
     folder = about.get("dir_info")
     editable = isinstance(folder, dict) and folder.get("editable")
     return str(about.get("url", "")).startswith("file:") and not editable
+
+
+def neutralise_bills(tree: Tree, distributions: Iterable[Distribution]) -> Iterator[Edit]:
+    """Yield edits that take the folders of builds out of bills of materials (PEP 770).
+
+    Cargo names a crate by its place, ``path+file:///tmp/x/app#1.0``, which is another in every build and
+    nowhere on a server: ``path+file://.#1.0``, as it has them in package URLs.
+    """
+    for folder in (d.folder / "sboms" for d in distributions if d.built_here):
+        for entry in tree.below(folder).files():
+            data = entry.load()
+            places = CRATE.findall(data)
+            if places:
+                begun = b"path+file://"
+                data = data.replace(begun + os.path.commonpath(places), begun + b".")
+                yield Edit(path=folder / entry.path, data=data)
 
 
 def reconcile_records(tree: Tree, digests: Digests) -> tuple[Edit, ...]:

@@ -248,6 +248,16 @@ def test_program_without_a_launcher_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_program_that_is_no_entry_point_gets_a_launcher(tmp_path: Path) -> None:
+    """What pyproject.toml does not tell is seen inside."""
+    project = Project(config="no-index = true", files={"scripts/demo-tool": "#!/bin/sh\necho told\n"})
+    folder = bare(tmp_path / "demo", project)
+    pyproject = folder / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("[tool.venvpkg]\nno-index = true\n", ""))
+    (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
+    assert package["commands"] == ["/usr/bin/demo", "/usr/bin/demo-tool"]
+
+
 def test_init_that_only_shows_writes_nothing(tmp_path: Path) -> None:
     """All files are printed, each under its name."""
     folder = bare(tmp_path / "demo")

@@ -103,6 +103,14 @@ def test_exposing_all_means_the_projects_own(make: MakeCase, installer: str) -> 
     assert exposed(case) == {"usr/bin/demo"}
 
 
+def test_program_that_is_no_entry_point_is_the_projects_too(make: MakeCase) -> None:
+    """A compiled one, or an old script."""
+    files = {"scripts/demo-tool": "#!/bin/sh\necho told\n"}
+    case = make('expose = "all"', files=files)
+    case.build()
+    assert exposed(case) == {"usr/bin/demo", "usr/bin/demo-tool"}
+
+
 def test_launcher_execs_the_entry_point(make: MakeCase) -> None:
     """A small script for /bin/sh, executable, that hands every argument on."""
     case = make('expose = "all"')

@@ -284,3 +284,25 @@ def test_metadata_of_maturin_are_read(workshop: Root, tmp_path: Path) -> None:
     assert "could not see what is inside" in said
     control = workshop.inside(f"{folder}/debian/control").read_text()
     assert "Architecture: any" in control and FIXME not in control
+
+
+def test_program_of_rust_is_built(workshop: Root) -> None:
+    """It is no entry point, and Cargo writes where it ran into the bill of materials."""
+    workshop.apt("install", "cargo")
+    folder = "/srv/rust"
+    files = {
+        "pyproject.toml": project(
+            "maturin", '"maturin>=1.5,<2"', tool='[tool.maturin]\nbindings = "bin"'
+        ).replace('[project.scripts]\ndemo-app = "demo_app:main"\n', ""),
+        "Cargo.toml": '[package]\nname = "demo-app"\nversion = "1.4.0"\nedition = "2021"\n',
+        "src/main.rs": 'fn main() { println!("hello from rust"); }\n',
+    }
+    for path, text in files.items():
+        target = workshop.inside(f"{folder}/{path}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    workshop.run("venvpkg build", cwd=folder)
+    (deb,) = (p for p in workshop.inside(f"{folder}/dist").glob("demo-app_*.deb"))
+    assert not deb.name.endswith("_all.deb") and "usr/bin/demo-app" in contents(deb)
+    workshop.run("dpkg -i dist/demo-app_*.deb", cwd=folder)
+    assert workshop.run("demo-app").stdout == "hello from rust\n"

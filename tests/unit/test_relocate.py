@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from objects import Objects
 from venvpkg.digests import Digests
-from venvpkg.distributions import read_record
+from venvpkg.distributions import read_distributions, read_record
 from venvpkg.elf import read_elf
 from venvpkg.plan import Move
 from venvpkg.process import Shell
@@ -25,6 +25,7 @@ from venvpkg.relocate import (
     LONGEST_SHEBANG,
     Edit,
     names_local_folder,
+    neutralise_bills,
     reconcile_records,
     relocate,
     relocate_bytes,
@@ -560,3 +561,38 @@ def test_a_symlink_in_record_keeps_its_row() -> None:
     """Its bytes are another file's."""
     rows = reconciled({RECORD: b"l.py,sha256=old,1\n"}, links={f"{SITE}/l.py": "x.py"})
     assert rows == {"l.py": ("sha256=old", "1")}
+
+
+# --- Bills of materials
+
+
+@pytest.mark.parametrize(
+    ("tag", "refs", "fresh"),
+    [
+        ("linux_x86_64", ["path+file:///t/x1/app#1.0"], ["path+file://.#1.0"]),
+        (
+            "linux_x86_64",
+            [
+                "path+file:///t/x1/app/core#core@1.0",
+                "path+file:///t/x1/app/cli#2.0",
+                "registry+https://c.io#3",
+            ],
+            ["path+file://./core#core@1.0", "path+file://./cli#2.0", "registry+https://c.io#3"],
+        ),
+        ("manylinux_2_17_x86_64", ["path+file:///home/runner/app#1.0"], None),
+        ("linux_x86_64", ["registry+https://c.io#3"], None),
+    ],
+)
+def test_cargos_bills_name_no_folder_of_a_build(tag: str, refs: list[str], fresh: list[str] | None) -> None:
+    """What comes from an index is as its publisher made it."""
+    info = "lib/python3.11/site-packages/app-1.0.dist-info"
+    files = {
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: app\nVersion: 1.0\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nTag: cp311-cp311-{tag}\n".encode(),
+        f"{info}/RECORD": b"",
+        f"{info}/sboms/app.cyclonedx.json": json.dumps([{"bom-ref": ref} for ref in refs]).encode(),
+    }
+    tree = Tree.from_files(files)
+    edits = list(neutralise_bills(tree, read_distributions(tree)))
+    assert [str(edit.path) for edit in edits] == ([f"{info}/sboms/app.cyclonedx.json"] if fresh else [])
+    assert not edits or [ref["bom-ref"] for ref in json.loads(edits[0].data or b"")] == fresh
