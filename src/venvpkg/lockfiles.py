@@ -180,7 +180,7 @@ def export_locks(
     alone = requirements.hashed and spec.require_hashes is not False and not any(map(is_lock, files))
     if alone and not spec.system_site_packages:
         _require_fit(files[0], [(pin.name, pin.version) for pin in requirements.pins], job)
-    warn_of_loose(spec, requirements)
+    warn_of_loose(spec, requirements, installer.title)
 
 
 def _requirements_of(file: Path, job: Job) -> str | None:
@@ -426,11 +426,19 @@ def project_requirements(spec: Spec) -> list[str]:
     return valid
 
 
-def warn_of_loose(spec: Spec, requirements: Requirements) -> None:
+def warn_of_loose(spec: Spec, requirements: Requirements, title: str) -> None:
     """Warn where the next build may take other versions than this one.
 
     What there is without an index is pinned by what is there.
+
+    Args:
+        spec: what was asked for.
+        requirements: those that are not a lock's own.
+        title: name and version of the installer, whose user knows of one tool to pin with.
     """
+    with_uv = title.startswith("uv")
+    program, whose = ("uv pip compile", "") if with_uv else ("pip-compile", " (of pip-tools)")
+    pin = f"{program} --generate-hashes pyproject.toml -o requirements.txt{whose}"
     if spec.no_index:
         return
     named = [Path(o.removeprefix("-c ")) for o in requirements.options if o.startswith("-c ")]
@@ -439,15 +447,10 @@ def warn_of_loose(spec: Spec, requirements: Requirements) -> None:
     loose = [p.line for p in requirements.pins if not p.is_exact and p.name not in held]
     if loose:
         more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""
-        warn(
-            f"not pinned to one version: {', '.join(loose[:5])}{more}. To pin all: "
-            "uv pip compile --generate-hashes pyproject.toml -o requirements.txt"
-        )
+        warn(f"not pinned to one version: {', '.join(loose[:5])}{more}. To pin all: {pin}")
     elif not requirements.files and not held and has_dependencies(spec):
-        warn(
-            "nothing is pinned: the next build may install other versions. To pin: uv lock, or "
-            "uv pip compile --generate-hashes pyproject.toml -o requirements.txt"
-        )
+        lock = "uv lock, or " if with_uv else ""
+        warn(f"nothing is pinned: the next build may install other versions. To pin: {lock}{pin}")
 
 
 def _constraints(file: Path) -> Sequence[Pin]:

@@ -283,6 +283,19 @@ def test_what_is_not_pinned_is_told(
     assert not said or "uv pip compile --generate-hashes pyproject.toml -o requirements.txt" in warnings[0]
 
 
+def test_tool_that_pins_is_one_that_goes_with_the_installer(
+    make: MakeCase, installer: str, wheelhouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who has no uv is not sent to it."""
+    url = wheels.write_index(tmp_path / "simple", sorted(wheelhouse.glob("*.whl")))
+    make(f'index-url = "{url}"', installer=installer, offline=False, dependencies=["wren-pure"]).build()
+    (warning,) = [x for x in capfd.readouterr().err.splitlines() if "pinned" in x]
+    assert ("uv lock, or uv pip compile" in warning, "pip-compile" in warning) == (
+        installer == "uv",
+        installer == "pip",
+    )
+
+
 def test_wheelhouse_needs_no_pins(make: MakeCase, capfd: pytest.CaptureFixture[str]) -> None:
     """What is there is what is installed."""
     make(dependencies=["wren-pure"]).build()
