@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
+from functools import lru_cache
 from pathlib import PurePosixPath
 from posixpath import normpath
 
@@ -259,6 +260,7 @@ def format_record(rows: list[Row]) -> bytes:
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=1 << 15)
 def locate(folder: PurePosixPath, name: str) -> PurePosixPath:
     """Return the path, from the top of the tree, of a RECORD row; ``..`` is resolved by name alone."""
     if name.startswith("/"):
