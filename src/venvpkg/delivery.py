@@ -34,6 +34,7 @@ from venvpkg.scaffold import (
     write_files,
 )
 from venvpkg.scratch import scratch_folder
+from venvpkg.source import fetch_upstream, find_ignored, leave_out
 from venvpkg.system import host_architecture
 from venvpkg.watch import Watch, explain
 
@@ -54,8 +55,6 @@ LEFT_OUT = (
 # This program is these packages.
 OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
 OTHER_OUTPUT = "Name another folder: venvpkg build --output DIR"
-# What tar(1) takes for more than itself in a pattern.
-QUOTABLE = re.compile(r"[][*?\\]")
 GLOBS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*.tar.*")
 
 
@@ -236,27 +235,6 @@ def left_out(order: Order) -> set[Path]:
     return found | {path.parent for path in order.folder.glob("*/pyvenv.cfg")}
 
 
-def find_ignored(order: Order, world: World) -> list[str]:
-    """Return what git is told to ignore of what is copied, relative to the project (gitignore(5)).
-
-    It may be a password as well as what a build takes: the packages are built with it.
-    """
-    if not shutil.which("git", path=world.environ.get("PATH")):
-        return []
-    words = ["git", "-C", str(order.folder), "-c", "safe.directory=*", "ls-files", "-z", "--others"]
-    answer = world.run([*words, "--ignored", "--exclude-standard", "--directory"], check=False)
-    names = answer.stdout.split("\0") if answer.returncode == 0 else []
-    left = left_out(order)
-    return [
-        name.rstrip("/")
-        for name in names
-        if name
-        and not name.startswith("debian/")
-        and order.folder / name not in left
-        and "__pycache__" not in Path(name).parts
-    ]
-
-
 def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tuple[str, float]]:
     """Give the copy a debian/ where there is none, and the machine what the build depends on."""
     steps: list[tuple[str, float]] = []
@@ -341,14 +319,17 @@ def run_build(
 
     Raises:
         VenvpkgError: what a step of venvpkg's own said, else ``build-failed``; the log is kept.
+            ``upstream-tarball-missing``.
     """
     words = ["dpkg-buildpackage", "-d", "-F" if order.source else "-b"]
     words += ["-us", "-uc"] if order.sign is None else [f"-k{order.sign}"] if order.sign else []
-    if order.source and (ignored := find_ignored(order, world)):
-        display.line(f"   not in the source package, for git ignores it: {', '.join(ignored)}")
-        words += ["-I" + QUOTABLE.sub(r"\\\g<0>", f"{copy.name}/{name}") for name in ignored]
     read_upstream_version(copy / "debian" / "changelog")
     control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
+    if order.source:
+        fetch_upstream(order.folder, copy, control)
+        if ignored := find_ignored(order.folder, left_out(order), world):
+            display.line(f"   not in the source package, for git ignores it: {', '.join(ignored)}")
+            words += leave_out(ignored, copy)
     version = control["Version"].partition(":")[2] or control["Version"]
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
     log = copy.parent / name

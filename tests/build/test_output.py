@@ -94,6 +94,28 @@ def test_source_package_has_nothing_that_git_ignores(tmp_path: Path) -> None:
     assert run_cli(["build"], folder, environment(tmp_path)).stderr.count("git ignores") == 0
 
 
+def test_upstream_tarball_is_taken_from_beside_the_project(tmp_path: Path) -> None:
+    """Where it is missing the hint makes it; ignored files are no change of upstream's."""
+    folder = Project(files={"debian/source/format": "3.0 (quilt)\n", ".gitignore": "/.env\n"}).write(
+        tmp_path / "demo"
+    )
+    changelog = folder / "debian/changelog"
+    changelog.write_text(changelog.read_text().replace("(1.0)", "(1.0-1)"))
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+    (folder / ".env").write_bytes(b"\0binary\n")
+    missing = run_cli(["build", "--source"], folder, environment(tmp_path))
+    assert missing.returncode == 3 and "error[upstream-tarball-missing]" in missing.stderr
+    line = next(x for x in missing.stderr.splitlines() if "git archive" in x).partition("git archive")
+    subprocess.run("".join(line[1:]), shell=True, cwd=folder, check=True)
+    files = built(folder, tmp_path, "--source")["files"]
+    names = {Path(str(name)).name for name in files}  # type: ignore[attr-defined]
+    assert names >= {"demo_1.0-1.dsc", "demo_1.0.orig.tar.gz", "demo_1.0-1.debian.tar.xz"}
+    with tarfile.open(folder / "dist/demo_1.0-1.debian.tar.xz") as packed:
+        assert not [name for name in packed.getnames() if "patches" in name]
+
+
 def test_layer_is_recorded_from_where_it_is(tmp_path: Path) -> None:
     """The line can be pasted in the project's folder."""
     folder = Project(

@@ -66,7 +66,7 @@ FLOORS = (
     {"inspection", "inventory", "relocation"},
     {"difference", "manifest", "sbom"},
     {"pipeline", "reproducibility"},
-    {"products", "rehearsal"},
+    {"products", "rehearsal", "source"},
     {"scaffold"},
     {"drafting"},
     {"delivery"},
