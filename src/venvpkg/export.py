@@ -1,6 +1,7 @@
 """Copies the project out of its source tree, and finds what was installed from the copy."""
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Container, Iterable, Mapping
@@ -14,6 +15,7 @@ from venvpkg.debversion import to_python
 from venvpkg.distributions import find_folders, read_headers
 from venvpkg.errors import VenvpkgError
 from venvpkg.plan import Plan
+from venvpkg.spec import Spec
 from venvpkg.tree import Tree
 
 VERSION_VARIABLES = (
@@ -25,11 +27,12 @@ VERSION_VARIABLES = (
 )
 
 
-def export_project(plan: Plan, target: Path) -> None:
-    """Copy the project out of its source tree, without what debhelper made there.
+def export_project(plan: Plan, target: Path) -> Path:
+    """Copy the project with its source package, without what debhelper made there, and return its folder.
 
     A back end writes build/ and egg-info beside its sources, and one that looks for packages would
-    find the environment that is being made under debian/.
+    find the environment that is being made under debian/. What the project names beside itself, as in
+    ``lib = { path = "../lib" }`` of uv's, comes along.
 
     Raises:
         VenvpkgError: ``project-not-found``.
@@ -42,7 +45,19 @@ def export_project(plan: Plan, target: Path) -> None:
             causes=["It has neither pyproject.toml nor setup.py."],
             hint="Name its folder with the key project, or set project = false to install requirements only.",
         )
-    copy_source(source, target, made_by_debhelper(plan.spec.source) | {plan.package_root})
+    folder = project_in(plan.spec, target)
+    whole = source if folder == target else plan.spec.source
+    copy_source(whole, target, made_by_debhelper(plan.spec.source) | {plan.package_root})
+    return folder
+
+
+def project_in(spec: Spec, exported: Path) -> Path:
+    """Return the project's folder in the copy that :func:`export_project` made.
+
+    One that lies outside of the source package is the whole copy.
+    """
+    inner = Path(os.path.normpath(spec.project or "."))
+    return exported if inner.is_absolute() or ".." in inner.parts else exported / inner
 
 
 def made_by_debhelper(source: Path) -> set[Path]:

@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import dedent
 
 from packaging.utils import canonicalize_name
@@ -57,11 +58,29 @@ UNFIT = re.compile(
     r"([\w.-]+)(?:[=<>~!][^ ]*)? has no (?:usable wheels|wheels with a matching)"
     r"|No matching distribution found for ([\w.-]+)"
 )
+# A path in tool.uv.sources that leads nowhere from the copy of the project.
+LOST = re.compile(r"Distribution not found at: file://(\S+)")
 REFUSED = re.compile(r"401 Unauthorized|403 Forbidden|40[13] Client Error|HTTP error 40[13]")
 EARLIER = re.compile(r"was found on \S+, but not at the requested version")
 LONGEST = 1000
 EXPECTED = re.compile(r"Expected +(?:or|(\w+)) ([0-9a-f]{32,})$")
 DIGEST = re.compile(r"(\w+):[0-9a-f]{32,}$")
+
+
+def explain_outside(text: str) -> str:
+    """Return the hint where a path of ``tool.uv.sources`` led out of the source package, or nothing.
+
+    Args:
+        text: what uv wrote.
+    """
+    found = LOST.search(text)
+    if not found:
+        return ""
+    return (
+        f"{Path(found[1]).name} lies outside of the source package, which holds all that it is built of.\n"
+        "Build in a folder above both, that has debian/venvpkg.toml with the project's own, as in:\n"
+        'project = "services/api"'
+    )
 
 
 def explain_failure(
@@ -97,6 +116,8 @@ def explain_failure(
             hint = "Give the script another name: this one is the interpreter's own."
     elif BROKEN.search(text) and not BUILDING.search(text):
         code, hint = "archive-broken", "Fetch or build it anew; a cache or a mirror may have half of it."
+    elif outside := explain_outside(text):
+        code, hint = "requirement-not-found", outside
     elif REFUSED.search(text):
         code = "index-refused"
         hint = "Check user and password of the index: netrc, keyring, PIP_INDEX_URL, or ${NAME} in index-url."

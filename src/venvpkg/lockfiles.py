@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from venvpkg.distributions import server_markers
 from venvpkg.errors import VenvpkgError
+from venvpkg.failures import explain_outside
 from venvpkg.flat import (
     PUBLIC,
     flatten,
@@ -300,7 +301,8 @@ def _explain(
         code="lock-export-failed",
         message=f"{program} could not export {file.name}.",
         causes=lines,
-        hint="Are the keys extras and groups right? Else export it by hand, and name that in requirements.",
+        hint=explain_outside("\n".join(lines))
+        or "Are the keys extras and groups right? Else export it by hand, and name that in requirements.",
     )
 
 

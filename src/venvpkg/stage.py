@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from venvpkg.bundle import copy_interpreter, leave_out
 from venvpkg.distributions import Distribution, read_distributions
 from venvpkg.errors import VenvpkgError
-from venvpkg.export import export_project, find_project, version_fallback
+from venvpkg.export import export_project, find_project, project_in, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Installer, Request
 from venvpkg.plan import BUNDLE, Install, Plan
@@ -61,8 +61,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         env |= build_settings(environ)
         env |= {"TMPDIR": str(scratch), "PATH": f"{scratch / 'compilers'}:{environ.get('PATH', '')}"}
         if plan.spec.project is not None:
-            export_project(plan, scratch / "source")
-            env |= version_fallback(plan, environ, scratch / "source")
+            env |= version_fallback(plan, environ, export_project(plan, scratch / "source"))
         for number, install in enumerate(plan.installs):
             request = make_request(plan, install, scratch, number)
             settings = installer.environment(plan.spec, install, environ) | env
@@ -81,7 +80,7 @@ def populate(plan: Plan, installer: Installer, run: Runner, environ: Mapping[str
         tree = Tree.from_dir(plan.workshop)
         require_identity(plan, tree, made)
         if plan.spec.project is not None:
-            project = find_project(tree, scratch / "source")
+            project = find_project(tree, project_in(plan.spec, scratch / "source"))
         for entry in tree.files():
             noted = entry.path.name in NOTES and entry.path.parent.suffix == ".dist-info"
             if noted or str(entry.path) == ".lock":
@@ -208,7 +207,7 @@ def make_request(plan: Plan, install: Install, scratch: Path, number: int) -> Re
         install=install,
         python=plan.workshop / "bin" / "python",
         files=tuple(files),
-        project=f"{scratch / 'source'}{extras}" if install.project else "",
+        project=f"{project_in(plan.spec, scratch / 'source')}{extras}" if install.project else "",
         downloads=scratch / f"downloads-{number}",
     )
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from venvpkg.errors import VenvpkgError
-from venvpkg.export import VERSION_VARIABLES, export_project, version_fallback
+from venvpkg.export import VERSION_VARIABLES, export_project, project_in, version_fallback
 from venvpkg.failures import explain_failure
 from venvpkg.installers import Pip, Request, find_installer
 from venvpkg.interpreter import Interpreter
@@ -214,8 +214,7 @@ class Fetcher:
                     w.partition("=")[2] if "=https" in w else w for w in separated.split()
                 )
         if plan.spec.project is not None:
-            export_project(plan, scratch / "source")
-            settings |= version_fallback(plan, environ, scratch / "source")
+            settings |= version_fallback(plan, environ, export_project(plan, scratch / "source"))
         return cls(
             spec=plan.spec,
             interpreter=interpreter,
@@ -269,7 +268,7 @@ class Fetcher:
             self.call([*words, "--dry-run", "--ignore-installed", "--report", str(report)], install)
             items = json.loads(report.read_text(encoding="utf-8"))["install"]
             for choice in map(Choice.of, items):
-                if choice.folder != self.scratch / "source":
+                if choice.folder != project_in(self.spec, self.scratch / "source"):
                     chosen[choice.name] = choice
             if install.title == "preinstall" and not self.spec.build_isolation:
                 # Without isolation, back ends are taken from the environment itself.
@@ -357,7 +356,8 @@ class Fetcher:
 
     def fetch_build_requirements(self, folders: Sequence[Path]) -> None:
         """Fetch what building the project, the source trees and the sdists takes, and the same of these."""
-        trees = [self.scratch / "source"] if self.spec.project is not None else []
+        exported = project_in(self.spec, self.scratch / "source")
+        trees = [exported] if self.spec.project is not None else []
         waiting: list[Path] = [*trees, *(f for f in folders if f.is_relative_to(self.spec.source))]
         asked: set[Path] = set()
         fetched: set[tuple[str, ...]] = set()

@@ -10,6 +10,7 @@ import pytest
 
 import wheels
 from builds import Case, fail
+from projects import BACKEND
 from venvpkg.errors import VenvpkgError
 
 MakeCase = Callable[..., Case]
@@ -442,6 +443,45 @@ def test_missing_header_names_the_debian_package(make: MakeCase, installer: str)
     error = fail(case)
     assert error.code == "build-failed"
     assert "libpng-dev" in error.hint
+
+
+MEMBER = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["backend"]
+
+[project]
+name = "{name}"
+version = "1.0"
+dependencies = {wants}
+"""
+
+
+def members() -> dict[str, str]:
+    """A project in a folder that wants the one in the next folder, as uv has it."""
+    files = {}
+    for name, more in (("api", '[tool.uv.sources]\nlib = { path = "../lib" }\n'), ("lib", "")):
+        table = MEMBER.format(name=name, wants='["lib"]' if more else "[]") + more
+        files |= {f"{name}/pyproject.toml": table, f"{name}/backend/backend.py": BACKEND}
+        files[f"{name}/{name}/__init__.py"] = ""
+    return files
+
+
+def test_project_may_name_a_folder_beside_itself(make: MakeCase) -> None:
+    """What lies in the source package comes along."""
+    case = make('project = "api"', files=members())
+    case.finish()
+    assert case.versions() == {"api": "1.0", "lib": "1.0"} and case.state.project == "api"
+
+
+def test_folder_outside_of_the_source_package_is_told(make: MakeCase) -> None:
+    """With where debian/ has to be."""
+    case = make('project = "api"', files=members())
+    shutil.move(case.source / "lib", case.source.parent)
+    error = fail(case)
+    assert error.code == "requirement-not-found"
+    assert error.hint.startswith("lib lies outside of the source package")
 
 
 def test_missing_requirements_file_is_named(make: MakeCase) -> None:
