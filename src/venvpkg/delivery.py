@@ -34,7 +34,7 @@ from venvpkg.scaffold import (
     write_files,
 )
 from venvpkg.scratch import scratch_folder
-from venvpkg.source import fetch_upstream, find_ignored, leave_out
+from venvpkg.source import fetch_upstream, find_ignored, set_aside
 from venvpkg.system import host_architecture
 from venvpkg.watch import Watch, explain
 
@@ -42,7 +42,6 @@ from venvpkg.watch import Watch, explain
 TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
 # Folders of a working tree that are no part of what is packaged.
 LEFT_OUT = (
-    "dist",
     ".cache",
     ".tox",
     ".nox",
@@ -55,7 +54,7 @@ LEFT_OUT = (
 # This program is these packages.
 OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
 OTHER_OUTPUT = "Name another folder: venvpkg build --output DIR"
-GLOBS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*.tar.*")
+GLOBS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*_*.tar.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +230,10 @@ def require_tools(order: Order, world: World, display: Display) -> None:
 
 def left_out(order: Order) -> set[Path]:
     """Return what of a working tree is not copied: results, environments, caches of other tools."""
-    found = {order.output, *(order.folder / name for name in LEFT_OUT)}
+    found = {order.folder / name for name in LEFT_OUT}
+    # What else lies there may be the project's: a front end's dist/, say.
+    for folder in (order.output, order.folder / "dist"):
+        found |= {path for glob in (*GLOBS, "*.build", "*.verified.json") for path in folder.glob(glob)}
     return found | {path.parent for path in order.folder.glob("*/pyvenv.cfg")}
 
 
@@ -327,9 +329,10 @@ def run_build(
     control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
     if order.source:
         fetch_upstream(order.folder, copy, control)
-        if ignored := find_ignored(order.folder, left_out(order), world):
-            display.line(f"   not in the source package, for git ignores it: {', '.join(ignored)}")
-            words += leave_out(ignored, copy)
+        aside = set_aside(find_ignored(order.folder, left_out(order), world), copy, events.parent / "aside")
+        words += aside.words
+        if aside.names:
+            display.line(f"   not in the source package, for git ignores it: {aside}")
     version = control["Version"].partition(":")[2] or control["Version"]
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
     log = copy.parent / name

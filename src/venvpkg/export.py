@@ -47,7 +47,8 @@ def export_project(plan: Plan, target: Path) -> Path:
         )
     folder = project_in(plan.spec, target)
     whole = source if folder == target else plan.spec.source
-    copy_source(whole, target, made_by_debhelper(plan.spec.source) | {plan.package_root})
+    without = made_by_debhelper(plan.spec.source) | made_by_setuptools(source) | {plan.package_root}
+    copy_source(whole, target, without)
     return folder
 
 
@@ -66,6 +67,11 @@ def made_by_debhelper(source: Path) -> set[Path]:
     made = {debian / ".debhelper", debian / "tmp", debian / "files", debian / "wheelhouse"}
     made |= {p.parent for p in debian.glob("*/DEBIAN")}
     return made | {debian / p.stem for p in debian.glob("*.substvars")}
+
+
+def made_by_setuptools(project: Path) -> set[Path]:
+    """Return what an earlier build left in build/, which setuptools would take for its own again."""
+    return {path for glob in ("lib", "lib.*", "bdist.*", "temp.*") for path in (project / "build").glob(glob)}
 
 
 def copy_for_build(source: Path, target: Path, without: Iterable[Path] = ()) -> None:
@@ -103,7 +109,10 @@ def copy_source(source: Path, target: Path, without: Container[Path]) -> None:
         # Version control tells the version; a pointer is enough for it, and nothing is copied.
         (target / ".git").write_text(f"gitdir: {repository}\n", encoding="utf-8")
     elif repository.is_file():
-        shutil.copy(repository, target / ".git")
+        # A worktree's or a submodule's; its path may be relative to the folder.
+        named = repository.read_text("utf-8", "surrogateescape").removeprefix("gitdir:").strip()
+        text = f"gitdir: {(source / named).resolve()}\n"
+        (target / ".git").write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _follow_links_out(source: Path, target: Path, within: tuple[Path, ...] = ()) -> None:

@@ -73,37 +73,84 @@ def test_projects_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
     assert run_cli(words, tmp_path, environment(tmp_path)).returncode == 0
 
 
+def packed(folder: Path) -> set[str]:
+    """The names in the source package's only tarball."""
+    (archive,) = (folder / "dist").glob("*_*.tar.*")
+    with tarfile.open(archive) as opened:
+        return {name.partition("/")[2] for name in opened.getnames()}
+
+
+def repository(folder: Path, ignored: str = "") -> Path:
+    """A project that git knows, with all that is not ignored committed."""
+    (folder / ".gitignore").write_text(ignored)
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+    return folder
+
+
 def test_source_package_has_nothing_that_git_ignores(tmp_path: Path) -> None:
-    """The build has it all the same; debian/ goes along whatever git thinks of it."""
+    """And all else, whatever its name; the build has it all the same."""
+    odd = os.fsdecode(b"notes/odd[1] \xe9\n.txt")
+    files = {".env": "TOKEN=abc\n", odd: "x\n", "notes/odd1.txt": "x\n", "node_modules/deep/x.js": "x\n"}
+    # The folder's name stands in the tarball before each of these.
+    files |= {"build/x": "x\n", "demo/build/x": "x\n", "dist/index.html": "x\n", "debian/sign.key": "x\n"}
+    files |= {"demo/secret.txt": "x\n"}
     folder = bare(tmp_path / "demo")
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    (folder / ".gitignore").write_text("/.env\n/demo/odd\\[1].txt\n/node_modules/\n*.log\n")
-    (folder / ".env").write_text("TOKEN=abc\n")
-    (folder / "demo/odd[1].txt").write_text("x\n")
-    (folder / "demo/odd1.txt").write_text("x\n")
-    (folder / "node_modules/deep").mkdir(parents=True)
-    (folder / "node_modules/deep/x.js").write_text("x\n")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    repository(
+        folder, "/.env\n/notes/odd*.txt\n!/notes/odd1.txt\n/node_modules/\n/build/\n*.key\nsecret.txt\n"
+    )
     done = run_cli(["build", "--source"], folder, environment(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "not in the source package, for git ignores it: .env, demo/odd[1].txt, node_modules" in done.stderr
-    (archive,) = (folder / "dist").glob("demo_1.0.tar.*")
-    with tarfile.open(archive) as packed:
-        names = {name.partition("/")[2] for name in packed.getnames()}
-    assert names >= {"demo/odd1.txt", "pyproject.toml", "debian/control", ".gitignore"}
-    assert not names & {".env", "demo/odd[1].txt", "node_modules", "node_modules/deep/x.js"}
-    assert run_cli(["build"], folder, environment(tmp_path)).stderr.count("git ignores") == 0
+    listed = ".env, build, debian/sign.key, demo/secret.txt, node_modules, notes/odd[1] ??.txt"
+    assert f"not in the source package, for git ignores it: {listed}\n" in done.stderr
+    names = packed(folder)
+    assert names >= {"notes/odd1.txt", "demo/build/x", "dist/index.html", "pyproject.toml", "debian/control"}
+    assert not names & {".env", ".git", "build", "node_modules", "debian/sign.key", "demo/secret.txt"}
+    assert not [name for name in names if "odd[1]" in name]
+    (deb,) = (folder / "dist").glob("*.deb")
+    listing = subprocess.run(["dpkg-deb", "-c", deb], capture_output=True, text=True, check=True).stdout
+    assert "/demo/secret.txt" in listing
+    # The results of that build are no part of the next one's source.
+    again = run_cli(["build", "--source"], folder, environment(tmp_path))
+    assert again.returncode == 0 and packed(folder) == names
+    assert "git ignores" not in run_cli(["build"], folder, environment(tmp_path)).stderr
+
+
+def test_very_many_ignored_files_are_no_trouble(tmp_path: Path) -> None:
+    """The line names some of them."""
+    folder = bare(tmp_path / "demo")
+    for number in range(4000):
+        (folder / f"{'x' * 200}{number}.csv").touch()
+    repository(folder, "*.csv\n")
+    done = run_cli(["build", "--source"], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert ", and 3990 more\n" in done.stderr and not [name for name in packed(folder) if "csv" in name]
+
+
+def test_submodule_ignores_for_itself(tmp_path: Path) -> None:
+    """Its own .gitignore counts."""
+    library = bare(tmp_path / "library")
+    repository(library, "*.key\n")
+    folder = repository(bare(tmp_path / "demo"))
+    words = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "vendor/lib"]
+    subprocess.run(["git", *words], cwd=folder, check=True)
+    (folder / "vendor/lib/my.key").write_text("x\n")
+    done = run_cli(["build", "--source"], folder, environment(tmp_path))
+    assert done.returncode == 0 and "for git ignores it: vendor/lib/my.key\n" in done.stderr
+    names = packed(folder)
+    assert "vendor/lib/pyproject.toml" in names and not names & {"vendor/lib/my.key", "vendor/lib/.git"}
 
 
 def test_upstream_tarball_is_taken_from_beside_the_project(tmp_path: Path) -> None:
     """Where it is missing the hint makes it; ignored files are no change of upstream's."""
-    folder = Project(files={"debian/source/format": "3.0 (quilt)\n", ".gitignore": "/.env\n"}).write(
-        tmp_path / "demo"
-    )
+    folder = Project(files={"debian/source/format": "3.0 (quilt)\n"}).write(tmp_path / "demo")
     changelog = folder / "debian/changelog"
     changelog.write_text(changelog.read_text().replace("(1.0)", "(1.0-1)"))
-    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org"]
-    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
-        subprocess.run([*git, *words], cwd=folder, check=True)
+    repository(folder, "/.env\n")
     (folder / ".env").write_bytes(b"\0binary\n")
     missing = run_cli(["build", "--source"], folder, environment(tmp_path))
     assert missing.returncode == 3 and "error[upstream-tarball-missing]" in missing.stderr
