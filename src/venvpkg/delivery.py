@@ -36,7 +36,7 @@ from venvpkg.scaffold import (
 from venvpkg.scratch import scratch_folder
 from venvpkg.source import fetch_upstream, find_ignored, set_aside
 from venvpkg.system import host_architecture
-from venvpkg.watch import Watch, explain
+from venvpkg.watch import SHOWN_LINES, Watch, explain
 
 # What a build takes beside the packages that it declares.
 TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
@@ -130,7 +130,9 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
     require_project(order.folder)
     require_output(order)
     with display.ticking(), scratch_folder() as scratch:
+        require_executable(scratch)
         require_tools(order, world, display)
+        require_key(order, world)
         # Tools that make environments stumble over a colon, and some over what is not ASCII.
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", order.folder.name).strip("-") or "source"
         copy = scratch / "build" / name
@@ -199,6 +201,45 @@ def require_output(order: Order) -> None:
         causes=[reason],
         hint=OTHER_OUTPUT,
     )
+
+
+def require_executable(folder: Path) -> None:
+    """Make sure that programs can be run where the build will be: debian/rules is one.
+
+    Raises:
+        VenvpkgError: ``temporary-noexec``.
+    """
+    program = folder / "program"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    if not os.access(program, os.X_OK):
+        raise VenvpkgError(
+            code="temporary-noexec",
+            message=f"No program may be run in {folder.parent}.",
+            causes=["The file system is mounted with the option noexec, and the build runs there."],
+            hint="Name another folder for temporary files: TMPDIR=/var/tmp",
+        )
+    program.unlink()
+
+
+def require_key(order: Order, world: World) -> None:
+    """Make sure that there is a key to sign with, which dpkg-buildpackage(1) does without in silence.
+
+    Raises:
+        VenvpkgError: ``signing-failed``.
+    """
+    if order.sign is None:
+        return
+    words = ["gpg", "--batch", "--list-secret-keys", *([order.sign] if order.sign else [])]
+    found = shutil.which("gpg", path=world.environ.get("PATH"))
+    answer = world.run(words, check=False, env=world.environ) if found else None
+    if answer is None or answer.returncode != 0 or not answer.stdout.strip():
+        raise VenvpkgError(
+            code="signing-failed",
+            message=f"There is no secret key{f' {order.sign}' if order.sign else ''} to sign with.",
+            causes=answer.tail if answer else ["gpg is not installed."],
+            hint="Your keys: gpg --list-secret-keys\nName one of them: venvpkg build --sign=KEY",
+        )
 
 
 def require_tools(order: Order, world: World, display: Display) -> None:
@@ -345,6 +386,14 @@ def run_build(
     watch.take_events()
     watch.next_command("")
     display.clear()
+    if status != 0 and order.sign is not None and any("failed to sign" in line for line in watch.lines):
+        hand_over(order, copy, log)
+        raise VenvpkgError(
+            code="signing-failed",
+            message="The packages are built, and could not be signed.",
+            causes=[*watch.lines[-SHOWN_LINES:], f"They are in {order.output}, without a signature."],
+            hint="Does gpg-agent know the key's passphrase? Sign them later: debsign dist/*.changes",
+        )
     if status != 0:
         put(order, [log])
         raise explain(watch.lines, order.output / name, status)

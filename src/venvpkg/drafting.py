@@ -254,7 +254,7 @@ def try_out(
             )
         with scratch_folder() as scratch:
             copy = scratch / (folder.name or "source")
-            copy_for_build(folder, copy)
+            copy_for_build(folder, copy, {scratch})
             return rehearse([replace(spec, source=copy) for spec in specs], replace(world, source=copy))
     except VenvpkgError as error:
         if wish.whole:

@@ -9,6 +9,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from errno import ENOSPC
+from pathlib import Path
 from typing import ParamSpec
 
 import click
@@ -29,7 +31,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         environ = current_environment()
         # What was made on the way goes away, as after an interruption by hand.
-        signal.signal(signal.SIGTERM, _end)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Not where it is ignored, as nohup(1) asks.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _end)
+        _open_streams()
         # What is shown may have names that the terminal's encoding has not.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -58,6 +64,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             sys.exit(EXIT_CRASH)
 
     return wrapper
+
+
+def _open_streams() -> None:
+    """Give a place to what is written where a caller closed the standard streams."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # To the end of this process.
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
 
 
 def _end(number: int, frame: object) -> None:
@@ -95,16 +109,20 @@ def explain_os_error(error: OSError) -> VenvpkgError:
     """Return the known error that a failed system call is."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         # One for each file that could not be copied.
+        causes = [str(each[-1]) for each in error.args[0]]
+        full = any(f"[Errno {ENOSPC}]" in cause for cause in causes)
         return VenvpkgError(
-            code="system-call-failed",
-            message=f"{len(error.args[0])} files could not be copied.",
-            causes=[str(each[-1]) for each in error.args[0][:10]],
-            hint="Check that these files may be read, and that there is space.",
+            code="no-space" if full else "system-call-failed",
+            message=f"{len(causes)} files could not be copied.",
+            causes=causes[:10],
+            hint="Free some space, or name another folder for temporary files: TMPDIR=/var/tmp"
+            if full
+            else "Check that these files may be read.",
         )
     return VenvpkgError(
-        code="no-space" if error.errno == 28 else "system-call-failed",
+        code="no-space" if error.errno == ENOSPC else "system-call-failed",
         message=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
         hint="Free some space, and build again."
-        if error.errno == 28
+        if error.errno == ENOSPC
         else "Check that the place is there and may be written.",
     )

@@ -186,6 +186,15 @@ def find_licence_files(folder: Path, metadata: Metadata) -> list[Path]:
         path
         for glob in globs
         if not glob.startswith("/") and ".." not in glob
-        for path in sorted(folder.glob(glob))
+        for path in _match(folder, glob)
     )
     return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
+def _match(folder: Path, glob: str) -> list[Path]:
+    """Return what a pattern means in a folder; nothing where pathlib has another syntax than it."""
+    try:
+        # At the end, two asterisks are folders alone to pathlib.
+        return sorted(folder.glob(f"{glob}/*" if glob.endswith("**") else glob))
+    except (ValueError, NotImplementedError, IndexError):
+        return []

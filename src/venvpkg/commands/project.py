@@ -65,8 +65,9 @@ def build_command(
     taken: dict[Path, Path] = {}
     made: list[Delivery] = []
     failed: list[dict[str, object]] = []
-    for folder in folders or (Path(),):
-        source = folder.resolve()
+    if sign and Path(sign).is_dir():
+        raise click.UsageError(f"{sign} is no key but a folder: --sign=KEY, or --sign after the folders")
+    for source in dict.fromkeys(folder.resolve() for folder in folders or (Path(),)):
         order = Order(
             folder=source,
             output=(output or source / "dist").absolute(),
@@ -139,6 +140,8 @@ def init_command(
 
     if force and missing:
         raise click.UsageError("--force and --missing exclude each other")
+    if interactive and sys.stdin is None:
+        raise click.UsageError("--interactive asks, and standard input is closed")
     source = folder.resolve()
     world = make_world(source)
     require_folder(source)
