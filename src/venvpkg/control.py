@@ -101,9 +101,23 @@ def read_upstream_version(path: Path) -> str:
     Raises:
         VenvpkgError: ``changelog-invalid``.
     """
+    return _read_newest(path)[1]
+
+
+def read_changelog_source(path: Path) -> str:
+    """Return the source package that a debian/changelog is of.
+
+    Raises:
+        VenvpkgError: ``changelog-invalid``.
+    """
+    return _read_newest(path)[0]
+
+
+def _read_newest(path: Path) -> tuple[str, str]:
     try:
         with path.open(encoding="utf-8") as stream:
-            version = Changelog(stream, max_blocks=1).version.upstream_version
+            changelog = Changelog(stream, max_blocks=1)
+            source, version = changelog.package, changelog.version.upstream_version
     except (OSError, ValueError, ChangelogParseError, IndexError, AttributeError) as error:
         # Where there is no entry, python-debian has an IndexError or no version at all.
         raise VenvpkgError(
@@ -112,7 +126,7 @@ def read_upstream_version(path: Path) -> str:
             causes=[str(error)],
             hint=f"dpkg tells which line it is: dpkg-parsechangelog -l {shlex.quote(str(path))}",
         ) from error
-    return str(version)
+    return str(source), str(version)
 
 
 def relation_names(relations: str) -> list[list[str]]:

@@ -19,7 +19,15 @@ from venvpkg.builddeps import Wanted, apt_line, find_missing, install
 from venvpkg.configuration import read_configuration
 from venvpkg.control import read_control, read_upstream_version
 from venvpkg.display import Display
-from venvpkg.drafting import Wish, choose_specs, draft_debian, find_warnings, looks_compiled, read_metadata
+from venvpkg.drafting import (
+    Wish,
+    choose_date,
+    choose_specs,
+    draft_debian,
+    find_warnings,
+    looks_compiled,
+    read_metadata,
+)
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_for_build
 from venvpkg.log import silence
@@ -303,6 +311,9 @@ def prepare(order: Order, copy: Path, world: World, display: Display) -> list[tu
     require_installed(relations, order, world, display)
     done(count(relations), start)
     start = time.monotonic()
+    # The same for each clone: the copy has no repository above it, and files of a clone are as old as that.
+    date = choose_date(order.folder, world, now=False)
+    world = replace(world, environ={**world.environ, "SOURCE_DATE_EPOCH": str(int(date.timestamp()))})
     display.begin("looking at what is inside, for debian/")
 
     def show(event: Mapping[str, Any]) -> None:

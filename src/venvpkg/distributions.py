@@ -15,6 +15,7 @@ from posixpath import normpath
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from venvpkg.licences import recognise
 from venvpkg.tree import Tree
 
 Row = tuple[str, str, str]
@@ -183,7 +184,9 @@ def _licence(metadata: Message) -> str:
     names = [c.rsplit("::", 1)[1].strip() for c in classified]
     # Some put the whole text there, of which the first line says little.
     short = written[0] if len(written) == 1 else ""
-    return str(expression or short or ", ".join(names) or "".join(written[:1]))
+    return str(
+        expression or short or recognise("\n".join(written)) or ", ".join(names) or "".join(written[:1])
+    )
 
 
 def server_markers(minor: str, architecture: str) -> dict[str, str]:

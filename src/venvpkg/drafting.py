@@ -21,7 +21,7 @@ from venvpkg.configuration import (
     read_toml,
     read_variables,
 )
-from venvpkg.control import Package, read_control, read_upstream_version
+from venvpkg.control import Package, read_changelog_source, read_control, read_upstream_version
 from venvpkg.debversion import to_debian
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_for_build
@@ -38,6 +38,7 @@ from venvpkg.system import read_owners
 # Sources of extension modules.
 COMPILED = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f", ".f90")
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+NOT_USED = "nothing in debian/ uses venvpkg: Build-Depends has no dh-sequence-venvpkg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class Wish:
     """A command line for a systemd unit, empty for the project's own program, None for none."""
     static: bool = False
     """Nothing is installed to see what is inside."""
+    missing: bool = False
+    """What is in debian/ already stays, and names come from there."""
     whole: bool = False
     """Nothing may be left open: what is not known is taken from the machine, and installing has to work."""
 
@@ -66,7 +69,10 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
     """
     configuration = read_configuration(folder)
     metadata = read_metadata(folder, configuration)
-    specs = choose_specs(configuration, metadata, world.environ)
+    own = folder / "debian" / "control"
+    control = read_control(own) if wish.missing and own.is_file() else None
+    packages = control.packages if control else ()
+    specs = choose_specs(configuration, metadata, world.environ, packages)
     wanted = Wanted.of(specs)
     relations = (*wanted.relations, *_expanded(wanted, world, wish))
     inside: list[Inside] = []
@@ -77,9 +83,11 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         # pyproject.toml knows of entry points alone.
         programs = dict.fromkeys((*metadata.scripts, *inside[0].project.scripts))
         metadata = replace(metadata, scripts=tuple(programs))
-        specs = choose_specs(configuration, metadata, world.environ)
+        specs = choose_specs(configuration, metadata, world.environ, packages)
     taken = find_taken(metadata.scripts, specs[0].package, world)
     for text in find_commandless(configuration, metadata, taken):
+        warn(text)
+    for text in () if control or wish.whole else find_namesakes(specs, world):
         warn(text)
     people = known_people(folder, world)
     date = choose_date(folder, world, now=not wish.whole)
@@ -89,6 +97,7 @@ def draft_debian(folder: Path, world: World, wish: Wish) -> Draft:
         people = (*people, builder())
     background = Background(
         folder=folder,
+        source=control.source if control else "",
         specs=specs,
         inside=inside,
         build_depends=tuple(dict.fromkeys(relations)),
@@ -115,10 +124,15 @@ def find_stale(folder: Path, world: World) -> list[str]:
     metadata = read_metadata(folder, configuration)
     wanted = ("control", "rules", "changelog", "copyright", "source/format")
     missing = [name for name in wanted if not (folder / "debian" / name).is_file()]
+    there = not {"control", "rules"}.intersection(missing)
+    if missing and there and not uses_venvpkg(folder):
+        # The other files would speak of an environment that there is not.
+        return [NOT_USED]
     if missing:
         command = "venvpkg init" if len(missing) == len(wanted) else "venvpkg init --missing"
         return [f"debian/{name} is missing: {command}" for name in missing]
-    packages = read_control(folder / "debian" / "control").packages
+    control = read_control(folder / "debian" / "control")
+    packages = control.packages
     specs = make_specs(configuration, packages, [p.name for p in packages], read_variables(world.environ), {})
     found = [f"{line}: not written yet" for line in find_unfinished(folder)]
     found += [text] if (text := find_unread(folder)) else []
@@ -129,7 +143,10 @@ def find_stale(folder: Path, world: World) -> list[str]:
         if p.name in bundled and p.is_arch_all
     ]
     if not uses_venvpkg(folder):
-        found.append("nothing in debian/ uses venvpkg: Build-Depends has no dh-sequence-venvpkg")
+        found.append(NOT_USED)
+    source = read_changelog_source(folder / "debian" / "changelog")
+    if source != control.source:
+        found.append(f"debian/changelog is of {source}, and debian/control of {control.source}")
     told = metadata.version
     written = read_upstream_version(folder / "debian" / "changelog")
     upstream = to_debian(told).rpartition(":")[2] if told else written
@@ -153,8 +170,9 @@ def uses_venvpkg(folder: Path) -> bool:
 def find_warnings(folder: Path, world: World) -> list[str]:
     """Return what somebody who builds a project should look at, a line each."""
     debian = folder / "debian"
-    if all((debian / name).is_file() for name in ("control", "rules", "changelog", "copyright")):
-        return find_stale(folder, world) if uses_venvpkg(folder) else []
+    if all((debian / name).is_file() for name in ("control", "rules")):
+        # Its owner may want the rest of debhelper alone; what is missing of it is no news to dpkg.
+        return find_stale(folder, world) if uses_venvpkg(folder) else [NOT_USED]
     configuration = read_configuration(folder)
     metadata = read_metadata(folder, configuration)
     if (debian / "control").is_file() or not metadata.name:
@@ -175,7 +193,7 @@ def find_namesakes(specs: Sequence[Spec], world: World) -> list[str]:
         if section:
             found.append(
                 f"an archive of this machine has a package {spec.package}, whose place this one would take: "
-                "write a debian/ with another name (venvpkg init)"
+                "another name is that of a table [tool.venvpkg.packages.NAME] in pyproject.toml"
             )
     return found
 
@@ -215,17 +233,29 @@ def read_metadata(folder: Path, configuration: Configuration) -> Metadata:
             code="project-not-found",
             message=f"There is no Python project in {place}.",
             causes=[f"It has none of {', '.join(PROJECT_FILES)}."],
-            hint="Run this in the folder that has pyproject.toml, or name that folder.",
+            hint="For requirements alone: project = false, in debian/venvpkg.toml."
+            if list(place.glob("*requirements*.txt"))
+            else "Run this in the folder that has pyproject.toml, or name that folder.",
         )
     return Metadata.from_pyproject(read_toml(place / "pyproject.toml"))
 
 
-def choose_specs(configuration: Configuration, metadata: Metadata, environ: Mapping[str, str]) -> list[Spec]:
-    """Return the specification of each environment: one for each table, or one by the project's name."""
+def choose_specs(
+    configuration: Configuration,
+    metadata: Metadata,
+    environ: Mapping[str, str],
+    packages: Sequence[Package] = (),
+) -> list[Spec]:
+    """Return the specification of each environment: one for each table, or one by the project's name.
+
+    Where there are binary packages already, they have the names.
+    """
+    if packages:
+        return make_specs(configuration, packages, [p.name for p in packages], read_variables(environ), {})
     # While the name is not known, a placeholder has to do.
     names = tuple(configuration.packages) or (package_name(metadata.name or "unnamed"),)
-    packages = [Package(name=name, architecture="any", fields={}) for name in names]
-    return make_specs(configuration, packages, names, read_variables(environ), {})
+    made = [Package(name=name, architecture="any", fields={}) for name in names]
+    return make_specs(configuration, made, names, read_variables(environ), {})
 
 
 def _expanded(wanted: Wanted, world: World, wish: Wish) -> tuple[str, ...]:
@@ -315,10 +345,13 @@ def choose_date(folder: Path, world: World, *, now: bool) -> datetime:
         return datetime.fromtimestamp(int(told), UTC)
     if now:
         return datetime.now(UTC)
-    if (folder / ".git").exists() and shutil.which("git", path=world.environ.get("PATH")):
-        words = ["git", "-C", str(folder), "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
+    if shutil.which("git", path=world.environ.get("PATH")):
+        # The folder may be one of many in a repository.
+        words = ["git", "-C", str(folder), "-c", "safe.directory=*", "log", "-1", "--format=%ct", "--", "."]
         answer = world.run(words, check=False)
         if answer.stdout.strip().isdigit():
             return datetime.fromtimestamp(int(answer.stdout), UTC)
-    times = [int(p.stat().st_mtime) for name in PROJECT_FILES if (p := folder / name).is_file()]
-    return datetime.fromtimestamp(max(times, default=0), UTC)
+    # Requirements alone have neither of these.
+    globs = (*PROJECT_FILES, "*requirements*.txt", "*.lock", "debian/venvpkg.toml")
+    times = [int(path.stat().st_mtime) for glob in globs for path in folder.glob(glob) if path.is_file()]
+    return datetime.fromtimestamp(max(times, default=0), UTC) if times else datetime.now(UTC)

@@ -2,7 +2,9 @@
 
 import re
 import textwrap
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
+from pathlib import Path
 
 # What the machine-readable format calls a licence that SPDX has another name for.
 SHORT_NAMES = {
@@ -40,22 +42,32 @@ KNOWN = {
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
     "the unlicense (unlicense)": "Unlicense",
 }
-# Words that tell whose text it is; the longer ones are of licences that contain the shorter ones' words.
+# Titles, which stand at the top of a text; the same words further down speak of other licences.
+TITLES = {
+    r"GNU AFFERO GENERAL PUBLIC LICENSE Version 3": "AGPL-3.0-only",
+    r"GNU LESSER GENERAL PUBLIC LICENSE Version 3": "LGPL-3.0-only",
+    r"GNU LESSER GENERAL PUBLIC LICENSE Version 2\.1": "LGPL-2.1-only",
+    r"GNU LIBRARY GENERAL PUBLIC LICENSE Version 2": "LGPL-2.0-only",
+    r"GNU GENERAL PUBLIC LICENSE Version 3": "GPL-3.0-only",
+    r"GNU GENERAL PUBLIC LICENSE Version 2": "GPL-2.0-only",
+    r"GNU GENERAL PUBLIC LICENSE Version 1": "GPL-1.0-only",
+    r"Apache License Version 2\.0": "Apache-2.0",
+    r"Mozilla Public License,? Version 2\.0": "MPL-2.0",
+    r"CC0 1\.0 Universal": "CC0-1.0",
+}
+TOP = 1000
+"""Characters."""
+# Words of texts that have no title, or various ones.
 PHRASES = (
-    ("GNU AFFERO GENERAL PUBLIC LICENSE", "AGPL-3.0-only"),
-    ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0-only"),
-    ("GNU GENERAL PUBLIC LICENSE Version 3", "GPL-3.0-only"),
-    ("GNU GENERAL PUBLIC LICENSE Version 2", "GPL-2.0-only"),
-    ("Apache License Version 2.0", "Apache-2.0"),
-    ("Mozilla Public License Version 2.0", "MPL-2.0"),
     ("Permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
     ("Neither the name of", "BSD-3-Clause"),
     ("Redistribution and use in source and binary forms", "BSD-2-Clause"),
     ("Permission to use, copy, modify, and/or distribute this software for any purpose", "ISC"),
+    ("This is free and unencumbered software released into the public domain", "Unlicense"),
 )
 # Files of /usr/share/common-licenses; texts of that length are not repeated (Policy §12.5).
 COMMON = frozenset(
-    ("Apache-2.0", "CC0-1.0", "GPL-2", "GPL-3", "LGPL-2", "LGPL-2.1", "LGPL-3", "MPL-1.1", "MPL-2.0")
+    ("Apache-2.0", "CC0-1.0", "GPL-1", "GPL-2", "GPL-3", "LGPL-2", "LGPL-2.1", "LGPL-3", "MPL-1.1", "MPL-2.0")
 )
 UNDECLARED = "not-declared"
 WIDTH = 76
@@ -116,6 +128,11 @@ def _one(name: str) -> str:
 def recognise(text: str) -> str:
     """Return the SPDX identifier of a licence's text, or nothing."""
     plain = " ".join(text.split())
+    found = [
+        (m.start(), name) for title, name in TITLES.items() if (m := re.search(title, plain[:TOP], re.I))
+    ]
+    if found:
+        return min(found)[1]
     return next((name for phrase, name in PHRASES if phrase.lower() in plain.lower()), "")
 
 
@@ -127,8 +144,26 @@ def find_holders(text: str) -> list[str]:
 
 def common_files(name: str) -> list[str]:
     """Return the texts in /usr/share/common-licenses that a short name speaks of."""
-    parts = (part.partition(" with ")[0].rstrip("+") for part in re.split(r",? (?:and|or) ", name))
-    return [each for each in parts if each in COMMON]
+    return [each for each in _parts(name) if each in COMMON]
+
+
+def is_common(name: str) -> bool:
+    """Tell whether all texts that a short name speaks of are in /usr/share/common-licenses."""
+    return len(common_files(name)) == len(_parts(name))
+
+
+def _parts(name: str) -> list[str]:
+    return [part.partition(" with ")[0].rstrip("+") for part in re.split(r",? (?:and|or) ", name)]
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of words says, in whatever encoding: UTF-8, what a BOM tells, else ISO 8859-1."""
+    data = path.read_bytes()
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("iso-8859-1")
 
 
 def as_field(lines: Iterable[str]) -> str:
@@ -146,7 +181,9 @@ def describe_licence(name: str, text: str) -> str:
     files = common_files(name)
     if files:
         places = " and ".join(f"/usr/share/common-licenses/{file}" for file in files)
-        return as_field(wrap(f"On Debian systems, the licence's whole text is in {places}."))
+        where = wrap(f"On Debian systems, the whole text of {' and '.join(files)} is in {places}.")
+        # Of several licences some may be no common ones.
+        return as_field(where if is_common(name) else [*where, "", *text.strip().splitlines()])
     if name == UNDECLARED and not text.strip():
         return as_field(["The project's metadata declares no licence."])
     return as_field(

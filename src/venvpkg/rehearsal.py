@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from venvpkg.distributions import Distribution, read_distributions, read_headers
 from venvpkg.metadata import Metadata
@@ -21,6 +22,8 @@ class Inside:
     """Empty where no project is installed."""
     modules: tuple[str, ...]
     """The project's top-level modules."""
+    programs: frozenset[str] = frozenset()
+    """All that is in bin/, of whatever distribution."""
     distributions: tuple[tuple[str, str], ...]
     """Name and licence of all others; the licence is empty where none is told."""
     machine_code: bool
@@ -50,6 +53,7 @@ def _rehearse(spec: Spec, world: World) -> Inside:
     return Inside(
         project=_metadata(tree, project) if project else Metadata(),
         modules=project.packages() if project else (),
+        programs=frozenset(entry.path.name for entry in tree.below(PurePosixPath("bin"))),
         distributions=tuple((d.name, d.licence) for d in found if d is not project),
         machine_code=plan.bundled or bool(read_elves(tree)),
         compiles=any(d.built_here for d in found),

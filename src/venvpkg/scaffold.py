@@ -12,9 +12,10 @@ from venvpkg.errors import VenvpkgError
 from venvpkg.licences import (
     UNDECLARED,
     as_field,
-    common_files,
     describe_licence,
     find_holders,
+    is_common,
+    read_text,
     recognise,
     short_name,
     wrap,
@@ -27,6 +28,7 @@ from venvpkg.spec import Spec
 from venvpkg.templates import render_template
 
 FIXME, UNKNOWN_VERSION = "FIXME:", "0~FIXME"
+OPEN = re.compile(rf"(?:[\w-]+[:=] ?| -- ){FIXME}|\S+ \({UNKNOWN_VERSION}")
 # Files that let debhelper take another build system than none, or run autoreconf.
 FOREIGN = (
     "Makefile",
@@ -108,6 +110,8 @@ class Background:
 
     folder: Path
     """The project's."""
+    source: str = ""
+    """The source package's name where there is one already."""
     specs: Sequence[Spec]
     """One for each environment."""
     inside: Sequence[Inside]
@@ -137,14 +141,17 @@ def make_draft(metadata: Metadata, background: Background) -> Draft:
     """
     names = [spec.package for spec in background.specs]
     known: list[Inside | None] = [*background.inside] or [None] * len(names)
-    text = "\n".join(p.read_text("utf-8", "replace") for p in find_licence_files(background.folder, metadata))
+    place = background.folder / (background.specs[0].project or ".")
+    text = "\n".join(map(read_text, find_licence_files(place, metadata)))
     if not text and metadata.licence_text:
         text = metadata.licence_text
         licence = short_name(recognise(text) or "custom")
     else:
-        licence = short_name(metadata.licence or recognise(text)) if metadata.licence or text else UNDECLARED
+        # A text of its own is what its words are.
+        named = metadata.licence or (recognise(text) or "custom" if text else "")
+        licence = short_name(named) if named else UNDECLARED
     return Draft(
-        name=package_name(metadata.name),
+        name=background.source or package_name(metadata.name),
         version=to_debian(metadata.version) if metadata.version else background.version,
         distribution="unstable",
         maintainer=choose_maintainer((*metadata.people, *background.people)),
@@ -229,7 +236,9 @@ def choose_program(metadata: Metadata, background: Background) -> str:
     words = (background.service or "").split(maxsplit=1)
     own = [name for name in metadata.scripts if name == metadata.name] or list(metadata.scripts)
     program = words[0] if words else own[0] if len(own) == 1 else ""
-    if not program or (metadata.scripts and "/" not in program and program not in metadata.scripts):
+    there = set(metadata.scripts).union(*(one.programs for one in background.inside))
+    known = program.startswith("/") or (program in there if there else "/" not in program)
+    if not program or not known:
         raise VenvpkgError(
             code="service-program-unknown",
             message=f"The project has no program {program}." if program else "Which program is the service?",
@@ -251,7 +260,7 @@ def exposed_commands(metadata: Metadata, background: Background) -> tuple[str, .
 
 def _holders(metadata: Metadata, text: str, licence: str, year: int) -> list[str]:
     # The long texts name who wrote them, not who wrote the program.
-    told = [] if common_files(licence) else find_holders(text)
+    told = [] if is_common(licence) else find_holders(text)
     people = [person.name or person.email for person in metadata.people]
     people = people or [f"the authors of {metadata.name}"]
     return told or [f"{year} {name}" for name in dict.fromkeys(people)]
@@ -336,11 +345,11 @@ def require_room(names: Iterable[str], folder: Path) -> None:
 def find_unfinished(folder: Path) -> list[str]:
     """Return the lines in debian/ that are left to its owner: ``debian/control:4: Maintainer: FIXME: …``."""
     found = []
-    # What somebody wrote of a change is no line of ours, and neither is a comment.
-    for name, ours in (("control", r"[^#]"), ("changelog", r"\S| --")):
-        path = folder / "debian" / name
+    debian = folder / "debian"
+    for path in (debian / "control", debian / "changelog", *sorted(debian.glob("*.service"))):
         lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         for number, line in enumerate(lines, 1):
-            if re.match(ours, line) and (FIXME in line or UNKNOWN_VERSION in line):
-                found.append(f"debian/{name}:{number}: {line.strip()}")
+            # Not where somebody speaks of the word.
+            if OPEN.match(line):
+                found.append(f"debian/{path.name}:{number}: {line.strip()}")
     return found

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from backend import pack
 from bare import PLAIN, bare, built, environment, plain_wheel
 from builds import run_cli
 from projects import Project
@@ -96,7 +97,7 @@ def test_what_goes_wrong_is_one_error(
     assert (told.returncode, failed["code"]) == (3, code)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["build/demo", "build/demo/debian/demo"])
 def test_ended_build_leaves_nothing_and_the_next_one_works(
     tmp_path: Path, number: signal.Signals, moment: str
@@ -220,6 +221,97 @@ def test_debian_that_is_no_folder_is_told(tmp_path: Path) -> None:
         done = run_cli([command], folder, environment(tmp_path))
         assert done.returncode == 3 and f"error[debian-exists]: {folder}/debian is no folder." in done.stderr
         assert "It is a link to nowhere." in done.stderr
+
+
+def test_service_may_be_a_program_of_a_requirement(tmp_path: Path) -> None:
+    """As gunicorn is; what the environment has not is told."""
+    wheel = pack(
+        "gunicorn", "1.0", {"gunicorn.py": b"def main(): pass\n"}, scripts={"gunicorn": "gunicorn:main"}
+    )
+    folder = bare(
+        tmp_path / "demo", Project(config="no-index = true", dependencies=["gunicorn"], wheels=[wheel])
+    )
+    done = run_cli(["init", "--command", "gunicorn demo:app"], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "ExecStart=/opt/venvs/demo/bin/gunicorn demo:app\n" in (folder / "debian/demo.service").read_text()
+    for command in ("nothing", "./run.sh"):
+        done = run_cli(["init", "--force", "--command", command], folder, environment(tmp_path))
+        assert (
+            done.returncode == 3
+            and f"error[service-program-unknown]: The project has no program {command}" in (done.stderr)
+        )
+
+
+def test_missing_files_have_the_names_that_are_there(tmp_path: Path) -> None:
+    """Of a debian/control that somebody wrote; where the changelog has another one that is told."""
+    folder = bare(tmp_path / "demo")
+    (folder / "debian").mkdir()
+    (folder / "debian/control").write_text(
+        "Source: acme-demo\nMaintainer: A <a@example.org>\nBuild-Depends: debhelper-compat (= 13), "
+        "dh-sequence-venvpkg\n\nPackage: acme-demo\nArchitecture: any\nDepends: ${misc:Depends}\n"
+        "Description: says so\n",
+    )
+    done = run_cli(["init", "--missing"], folder, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "debian/changelog").read_text().startswith("acme-demo (1.0)")
+    assert "/opt/venvs/acme-demo/" in (folder / "debian/tests/control").read_text()
+    assert run_cli(["init", "--check"], folder, environment(tmp_path)).returncode == 0
+    changelog = folder / "debian/changelog"
+    changelog.write_text(changelog.read_text().replace("acme-demo (", "demo ("))
+    checked = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert checked.stdout == "debian/changelog is of demo, and debian/control of acme-demo\n"
+
+
+def test_debian_without_venvpkg_is_told(tmp_path: Path) -> None:
+    """Its package has no environment; files of ours beside it would say otherwise."""
+    folder = PLAIN.write(tmp_path / "demo")
+    control = folder / "debian/control"
+    control.write_text(control.read_text().replace(", dh-sequence-venvpkg", ""))
+    checked = run_cli(["init", "--check"], folder, environment(tmp_path))
+    assert checked.stdout.startswith("nothing in debian/ uses venvpkg") and checked.stdout.count("\n") == 1
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert "warning: nothing in debian/ uses venvpkg" in done.stderr
+
+
+def test_requirements_alone_are_shown_their_key(tmp_path: Path) -> None:
+    """Which makes a package of them, with a version that grows."""
+    folder = tmp_path / "tools"
+    (folder / "wheels").mkdir(parents=True)
+    name, data = plain_wheel()
+    (folder / "wheels" / name).write_bytes(data)
+    (folder / "requirements.txt").write_text("lark\n")
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert done.returncode == 3 and "hint: For requirements alone: project = false" in done.stderr
+    (folder / "debian").mkdir()
+    keys = 'project = false\nno-index = true\nfind-links = ["wheels"]\n'
+    (folder / "debian/venvpkg.toml").write_text(keys)
+    os.utime(folder / "requirements.txt", (1_700_000_000, 1_700_000_000))
+    os.utime(folder / "debian/venvpkg.toml", (1_600_000_000, 1_600_000_000))
+    (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
+    assert package["version"] == "0~20231114"
+
+
+def test_clones_of_a_repository_make_the_same_package(tmp_path: Path) -> None:
+    """Of a project that is one of its folders; its files are as old as the clone."""
+    bare(tmp_path / "one/svc")
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
+        subprocess.run([*git, *words], cwd=tmp_path / "one", check=True)
+    subprocess.run(["git", "clone", "--quiet", tmp_path / "one", tmp_path / "two"], check=True)
+    os.utime(tmp_path / "two/svc/pyproject.toml", (1_700_000_000, 1_700_000_000))
+    digests = {
+        str(built(tmp_path / name / "svc", tmp_path)["packages"][0]["sha256"]) for name in ("one", "two")
+    }  # type: ignore[index]
+    assert len(digests) == 1
+
+
+def test_temporary_folder_may_be_inside_the_project(tmp_path: Path) -> None:
+    """The look inside does not copy itself."""
+    folder = bare(tmp_path / "demo")
+    (folder / ".tmp").mkdir()
+    done = run_cli(["init"], folder, environment(tmp_path) | {"TMPDIR": str(folder / ".tmp")})
+    assert done.returncode == 0, done.stderr
+    assert "Architecture: all" in (folder / "debian/control").read_text()
 
 
 def test_init_adds_what_is_missing(tmp_path: Path) -> None:

@@ -62,6 +62,83 @@ def test_full_output_is_told_with_its_own_name(tmp_path: Path) -> None:
     assert built(folder, tmp_path, f"--output={small}")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted by root")
+def test_folder_that_runs_no_programs_is_told(tmp_path: Path) -> None:
+    """As hardened servers have /tmp."""
+    folder, odd = bare(tmp_path / "demo"), tmp_path / "odd"
+    odd.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "noexec", "none", odd], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"mount: {made.stderr}")
+    try:
+        done = run_cli(["build"], folder, environment(tmp_path) | {"TMPDIR": str(odd)})
+        assert (
+            done.returncode == 3
+            and f"error[temporary-noexec]: No program may be run in {odd}." in done.stderr
+        )
+        assert list(odd.iterdir()) == []
+    finally:
+        subprocess.run(["umount", odd], check=True)
+
+
+def test_signature_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    """dpkg-buildpackage does so where there is no folder of gpg's."""
+    folder = bare(tmp_path / "demo")
+    done = run_cli(["build", "--sign=NOBODY"], folder, environment(tmp_path))
+    assert done.returncode == 3
+    assert "error[signing-failed]: There is no secret key NOBODY to sign with." in done.stderr
+    assert not (folder / "dist").exists()
+    taken = run_cli(["build", "--sign", str(folder)], tmp_path, environment(tmp_path))
+    assert taken.returncode == 2 and "is no key but a folder" in taken.stderr
+
+
+def test_packages_that_could_not_be_signed_are_there(tmp_path: Path) -> None:
+    """With a key whose passphrase nobody can be asked for."""
+    folder, env = bare(tmp_path / "demo"), environment(tmp_path)
+    home = Path(env["HOME"]) / ".gnupg"
+    home.mkdir(mode=0o700)
+    words = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "secret"]
+    made = subprocess.run(
+        [*words, "--quick-gen-key", "Ada Example <ada@example.org>"], env=env, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=env, check=True)
+    (home / "gpg-agent.conf").write_text("pinentry-program /bin/false\n")
+    try:
+        done = run_cli(["build", "--sign"], folder, env)
+    finally:
+        subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=env, check=True)
+    assert done.returncode == 3
+    assert "error[signing-failed]: The packages are built, and could not be signed." in done.stderr
+    assert len(list((folder / "dist").glob("*.deb"))) == 1
+
+
+def test_same_folder_twice_is_one_build(tmp_path: Path) -> None:
+    """Whatever it is called."""
+    folder = bare(tmp_path / "demo")
+    done = run_cli(["build", "--json", str(folder), f"{folder}/."], tmp_path, environment(tmp_path))
+    assert done.returncode == 0 and done.stdout.count('"folder"') == 1
+
+
+def test_what_setuptools_left_is_not_packed(tmp_path: Path) -> None:
+    """Its build/lib is laid over the sources again; another build/ is the project's."""
+    folder = bare(tmp_path / "demo")
+    (folder / "build/lib/stale").mkdir(parents=True)
+    (folder / "build/tool.txt").write_text("x\n")
+    backend = folder / "backend/backend.py"
+    seen = 'print(*Path("build").iterdir(), sep=" ", file=open("demo/seen.txt", "w"))'
+    text = backend.read_text()
+    start = '    pyproject = tomllib.loads(Path("pyproject.toml").read_text())\n    project = '
+    assert start in text
+    backend.write_text(text.replace(start, f"    {seen}\n{start}", 1))
+    (package,) = built(folder, tmp_path)["packages"]  # type: ignore[misc]
+    subprocess.run(["dpkg-deb", "-x", package["file"], tmp_path / "x"], check=True)
+    (told,) = (tmp_path / "x").rglob("seen.txt")
+    assert told.read_text() == "build/tool.txt\n"
+
+
 def test_projects_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
     """In one folder; each in its own is fine."""
     here, there = bare(tmp_path / "here"), bare(tmp_path / "there")

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from venvpkg.licences import common_files, find_holders, identify, recognise, short_name
+from venvpkg.licences import (
+    common_files,
+    describe_licence,
+    find_holders,
+    identify,
+    read_text,
+    recognise,
+    short_name,
+)
 
 MIT = """\
 MIT License
@@ -55,6 +65,30 @@ def test_text_tells_its_name_and_its_holder() -> None:
     assert recognise("do not copy") == ""
     assert find_holders(MIT) == ["2021-2024 Ada Example"]
     assert find_holders("Copyright [yyyy] [name of copyright owner]\ncopyright holders") == []
+
+
+@pytest.mark.parametrize("name", ["Apache-2.0", "GPL-1", "GPL-2", "GPL-3", "LGPL-2.1", "LGPL-3", "MPL-2.0"])
+def test_text_that_speaks_of_other_licences_is_not_these(name: str) -> None:
+    """Debian's own texts; several name the Affero one."""
+    place = Path("/usr/share/common-licenses", name)
+    if not place.is_file():
+        pytest.skip(f"{place} is not here")
+    assert short_name(recognise(read_text(place))) == name
+
+
+def test_of_several_licences_those_without_a_common_text_are_told() -> None:
+    """With a pointer to the others."""
+    told = describe_licence("Expat or Apache-2.0", MIT)
+    assert "/usr/share/common-licenses/Apache-2.0" in told and "Permission is hereby granted" in told
+    assert "Permission" not in describe_licence("GPL-3+ or Apache-2.0", MIT)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
+def test_text_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    """Names of people have letters of all kinds."""
+    place = tmp_path / "LICENSE"
+    place.write_bytes("Copyright 2020 Jörg Müller\n".encode(encoding))
+    assert find_holders(read_text(place)) == ["2020 Jörg Müller"]
 
 
 def test_long_texts_are_on_every_debian() -> None:

@@ -112,6 +112,11 @@ def test_licence_files_stay_inside_the_project(tmp_path: Path) -> None:
     (tmp_path / "LICENSE.txt").write_text("x")
     (tmp_path / "own").write_text("x")
     assert find_licence_files(tmp_path, Metadata()) == [tmp_path / "LICENSE.txt"]
+    (tmp_path / "LICENSES/more").mkdir(parents=True)
+    (tmp_path / "LICENSES/more/MIT.txt").touch()
+    assert find_licence_files(tmp_path, Metadata(licence_files=("LICENSES/**", "**LICENSE", ""))) == [
+        tmp_path / "LICENSES/more/MIT.txt"
+    ]
     assert find_licence_files(tmp_path, Metadata(licence_files=("own", "/etc/passwd", "../x"))) == [
         tmp_path / "own"
     ]

@@ -153,7 +153,7 @@ def init_command(
     if not (force or missing or dry_run):
         require_room(ALWAYS, source)
     service = (command or "") if wants_service or command else None
-    draft = draft_debian(source, world, Wish(service=service, static=static))
+    draft = draft_debian(source, world, Wish(service=service, static=static, missing=missing))
     made = render_draft(_asked(draft) if interactive else draft)
     if missing:
         made = {name: text for name, text in made.items() if not (source / name).exists()}
