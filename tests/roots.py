@@ -44,6 +44,34 @@ CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+# In a chroot the kernel lets no user make a namespace.
+PIVOT = """\
+set -e
+mount --make-rprivate /
+cd "$1"
+/sbin/pivot_root . mnt
+umount -l mnt
+cd "$2"
+shift 2
+exec "$@"
+"""
+# What a container's manager does before systemd begins. It keeps the folder /run, in which a test looks from
+# outside, and may not change the settings of the machine's kernel.
+BOOT = """\
+set -e
+mount --make-rprivate /
+cd "$1"
+mount -t proc proc proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount --bind run run
+/sbin/pivot_root . mnt
+umount -l mnt
+exec env -i container=test LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd
+"""
+
 
 def cache_folder() -> Path:
     """Where roots and downloads are kept between runs (XDG Base Directory Specification)."""
@@ -74,7 +102,16 @@ def own_mounts() -> None:
 
 
 def _unshare(flags: int) -> None:
-    if _libc.unshare(flags) != 0:
+    _check(_libc.unshare(flags))
+
+
+def _join_network(process: int) -> None:
+    with Path(f"/proc/{process}/ns/net").open() as namespace:
+        _check(_libc.setns(namespace.fileno(), CLONE_NEWNET))
+
+
+def _check(result: int) -> None:
+    if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
@@ -332,6 +369,7 @@ class Root:
         self.path.mkdir()
         self._mounts: list[Path] = []
         self._keep = False
+        self._init: int | None = None
         try:
             self._fill()
             self._mount_all()
@@ -428,8 +466,51 @@ class Root:
         self.inside(folder).mkdir(parents=True, exist_ok=True)
         self._mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", on=folder)
 
+    def boot(self) -> None:
+        """Start systemd in it, as on a machine of its own; the base has to have the package systemd.
+
+        From then on `run` enters that machine, with its processes and mounts.
+        """
+        # systemd makes a control group for each unit, and would leave them all beside the tests' own.
+        groups = self._work / "groups"
+        groups.mkdir()
+        subprocess.run(["mount", "-t", "cgroup2", "cgroup2", groups], check=True, capture_output=True)
+        self._mounts.append(groups)
+        own = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+        self._group = groups / own / self._work.name
+        self._group.mkdir()
+        joined = self._group / "cgroup.procs"
+        namespaces = ("mount", "pid", "net", "ipc", "uts", "cgroup")
+        self._started = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", "unshare", *(f"--{name}" for name in namespaces), "--fork",
+             "--kill-child", "sh", "-c", BOOT, "sh", str(self.path)],
+            preexec_fn=lambda: joined.write_text("0"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(self._work / "boot.log").open("w"),
+        )  # fmt: skip
+        children = Path(f"/proc/{self._started.pid}/task/{self._started.pid}/children")
+        end = time.monotonic() + 60
+        while not self.inside("/run/systemd/private").exists():
+            assert self._started.poll() is None, (self._work / "boot.log").read_text()
+            assert time.monotonic() < end, "systemd does not answer"
+            time.sleep(0.05)
+        self._init = int(children.read_text())
+        self.run(["systemctl", "is-system-running", "--wait"], check=False)
+
+    def _shut_down(self) -> None:
+        if self._init is None:
+            return
+        # The kernel ends the others with it, and waits for them.
+        os.kill(self._init, signal.SIGKILL)
+        self._started.wait()
+        self._init = None
+        for folder, _, _ in os.walk(self._group, topdown=False):
+            Path(folder).rmdir()
+
     def close(self) -> None:
         """End what still runs in it, unmount and remove it. Closing twice does nothing."""
+        self._shut_down()
         self._kill_all()
         while self._mounts:
             target = self._mounts.pop()
@@ -493,28 +574,42 @@ class Root:
         env: Mapping[str, str | None] | None = None,
         cwd: str = "/",
         check: bool = True,
-        network: bool = True,
+        network: bool | Root = True,
         user: str | None = None,
+        pivot: bool = False,
         stdin: str | None = None,
         timeout: float | None = 1800,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command (a string goes to /bin/sh) in the root; both outputs come back in `stdout`.
 
         `env` adds to `environment`, and None as a value takes a variable away. Without `network` the
-        command sees a loopback interface and nothing else. With `check` a failure raises
-        `CommandFailed`, whose text holds the output.
+        command sees a loopback interface and nothing else; a root that runs systemd as `network` is that
+        root's loopback, on which its services listen. With `pivot` a user may make namespaces of his own.
+        With `check` a failure raises `CommandFailed`, whose text holds the output.
         """
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else [str(part) for part in command]
         merged = {**self.environment(user), **(env or {})}
         account = self._account(user) if user else None
+        if self._init is not None:
+            inside = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--ipc", "--uts", "--cgroup"]
+            inside += [f"--setuid={account.uid}", f"--setgid={account.gid}"] if account else []
+            argv = [*inside, "--root", f"--wdns={cwd}", "--", *argv]
+        elif pivot:
+            become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+            argv = ["unshare", "--mount", "sh", "-c", PIVOT, "sh", str(self.path), cwd, *become, *argv]
 
         def enter() -> None:
-            if not network:
+            if isinstance(network, Root):
+                assert network._init is not None, "nothing listens there: it was not booted"
+                _join_network(network._init)
+            elif not network:
                 _unshare(CLONE_NEWNET)
                 _raise_loopback()
+            os.umask(0o022)
+            if self._init is not None or pivot:
+                return
             os.chroot(self.path)
             os.chdir(cwd)
-            os.umask(0o022)
             if account:
                 os.setgroups([account.gid])
                 os.setgid(account.gid)

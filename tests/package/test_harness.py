@@ -76,6 +76,34 @@ def test_closed_root_leaves_neither_mount_nor_folder_nor_process(clean_root: Cle
     assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
+@pytest.mark.network
+@pytest.mark.parametrize("suite", SUITES)
+def test_booted_root_is_a_machine_of_its_own(suite: str, make_root: Callable[..., Root]) -> None:
+    """With systemd as its first process and a loopback of its own; the machine below stays as it is."""
+    root = make_root(suite, ["systemd-sysv"])
+    user = root.add_user()
+    root.boot()
+    assert root.run(["cat", "/proc/1/comm"], user=user).stdout == "systemd\n"
+    assert root.run(["systemctl", "is-active", "systemd-journald"]).stdout == "active\n"
+    assert root.run("echo 1 >/proc/sys/kernel/panic", check=False).returncode != 0
+    assert root.run(["cat", "/proc/net/dev"], network=root).stdout.count(":") == 1
+    groups = {path.parent for path in Path("/sys/fs/cgroup").rglob(f"{root.path.parent.name}/*")}
+    root.run("sleep 1000 >/dev/null 2>&1 &")
+    root.close()
+    assert not root.path.exists()
+    assert [group for group in groups if group.exists()] == []
+
+
+def test_user_makes_namespaces_in_a_pivoted_root(clean_root: CleanRoot) -> None:
+    """As sbuild does; in a chroot the kernel refuses."""
+    root = clean_root("bookworm")
+    user = root.add_user()
+    namespace = ["unshare", "--user", "--map-root-user", "id", "-u"]
+    assert root.run(namespace, user=user, pivot=True, check=False).stdout == "0\n"
+    assert root.run(namespace, user=user, check=False).returncode != 0
+    assert root.run("id -un; pwd", user=user, pivot=True, cwd="/opt").stdout.split() == [user, "/opt"]
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_install_and_purge_leave_no_difference(suite: str, clean_root: CleanRoot, tmp_path: Path) -> None:
     """The file list is steady enough to show what a package leaves behind."""
