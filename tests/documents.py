@@ -15,7 +15,7 @@ RUN = ("tutorial.md", "how-to/*.md")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
 # What may stand in a line before a block, for the reader of the page's source alone.
 MARK = re.compile(r"<!-- (?P<word>not run: |run by: |run |exit status )(?P<rest>[^>]*?) -->")
-PLACES = ("on the server", "without a network")
+PLACES = ("on the server", "without a network", "in a long test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Block:
     run_by: str = ""
     """The test that runs it in another form, where this page is not followed."""
     place: str = ""
-    """One of ``PLACES``, or empty for the reader's own machine."""
+    """Where or when it is run: one of ``PLACES``, or empty for the reader's own machine."""
     status: int = 0
     """What it ends with."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
-import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,24 +22,29 @@ from wheels import write_wheel
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
-HOME = "/home/ada"
+USER = "ada"
+HOME = f"/home/{USER}"
 # What the tutorial would have installed first: it takes a minute, and tests/package/test_front_door.py begins
-# without it.
-TOOLS = ("build-essential", "debhelper", "devscripts", "python3-venv")
-PATH = f"/root/tool/bin:/usr/local/bin:{os.defpath}:/usr/sbin:/sbin"
+# without it. The rest is on any Debian that its installer made, and on a server that somebody logs in to.
+TOOLS = ("build-essential", "debhelper", "devscripts", "openssh-client", "python3-venv", "sudo")
+SERVER = ("curl", "dbus", "openssh-server", "sudo", "systemd-sysv")
+PATH = "/usr/local/bin:/usr/bin:/bin"
 STATE = "/run/venvpkg-tests/reader"
-# A minimal root has no sudo, and apt's questions are for people. What it downloaded is shared between roots,
-# and it does not wait for the lock there.
-SUDO = '#!/bin/sh\nexec "$@"\n'
+# No password is asked for, and nothing else. What apt downloaded is shared between roots, and it does not wait
+# for the lock there.
+SUDO = f'{USER} ALL = (ALL) NOPASSWD: ALL\nDefaults env_keep += "DEBIAN_FRONTEND"\n'
 APT = 'APT::Get::Assume-Yes "true";\nDpkg::Use-Pty "0";\nDebug::NoLocking "true";\n'
 
 
 @dataclass(kw_only=True)
 class Reader:
-    """Somebody at a bare Debian with venvpkg from its wheel, and a server beside it."""
+    """Somebody at a bare Debian, a plain user, and a server beside it."""
 
     desk: Root
     server: Root
+    wheel: str
+    """venvpkg's, in the place of the one that PyPI has."""
+    path: str = PATH
     folder: str = HOME
     """Where the reader is."""
     hosts: dict[str, str] = field(default_factory=dict)
@@ -49,29 +52,29 @@ class Reader:
     commands: int = 0
     seconds: float = 0.0
 
-    def follow(self, page: Path) -> None:
-        """Do what a page says, from its first line to its last."""
+    def follow(self, page: Path, *, long: bool = False) -> None:
+        """Do what a page says, from its first line to its last; what takes long, at another time."""
         begun = time.monotonic()
-        printed = ""
+        printed: str | None = ""
         for block in read_blocks(page):
             if block.name:
-                self.write(block)
-            elif block.language == "sh" and block.not_run is None:
-                printed = self.type(block)
+                if not long:
+                    self.write(block)
             elif block.language == "sh":
-                self.copy_packages()
-            elif block.language == "text":
+                wanted = block.not_run is None and long == (block.place == "in a long test")
+                printed = self.type(block) if wanted else None
+            elif block.language == "text" and printed is not None:
                 missing = fits(block.text, printed)
                 assert missing is None, f"{block} shows what was not printed: {missing}\n{printed}"
         self.seconds = time.monotonic() - begun
 
     def write(self, block: Block) -> None:
         """Write a file that a page gives in full."""
-        target = self.desk.inside(str(Path(self.folder, block.name)))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.put(block.text))
+        target = Path(self.folder, block.name)
+        self.desk.run(["mkdir", "-p", target.parent], user=USER)
+        self.desk.run(["tee", target], user=USER, stdin=self.put(block.text))
         if target.name == "rules" or target.suffix == ".sh":
-            target.chmod(0o755)
+            self.desk.run(["chmod", "+x", target], user=USER)
 
     def put(self, text: str) -> str:
         """Put what there is into the place of the hosts that a page names."""
@@ -83,19 +86,31 @@ class Reader:
         """Type the commands of a block into one shell, and return what they print."""
         on_server = block.place == "on the server"
         root = self.server if on_server else self.desk
+        network: bool | Root = block.place != "without a network"
+        if re.search(r"\b(scp|ssh) |127\.0\.0\.1", block.text):
+            network = self.server
+        env = {"PATH": self.path, "USER": USER, "SHELL": "/bin/bash"}
+        env |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+        if re.search(r"\bpipx? install\b", block.text):
+            env["PIP_CONSTRAINT"] = self.wheel
         # What a block exports, and where it goes, holds in the next one.
         script = f"test ! -f {STATE}/env || . {STATE}/env\nset -e\n{self.put(block.text)}\n"
         script += f"set +e\nexport -p >{STATE}/env; pwd >{STATE}/pwd\n"
         script = f"trap 'pwd >{STATE}/pwd' EXIT\n" + script
-        root.inside(STATE).mkdir(parents=True, exist_ok=True)
+        for address in re.findall(r"http://127\.0\.0\.1\S*", block.text):
+            # A person types no faster than a program starts.
+            wait = f"for n in $(seq 300); do curl -s {address} >/dev/null && break; sleep 0.1; done"
+            root.run(wait, network=network)
         # Two that download the same file at once would spoil it.
         takes_apt = re.search(r"\bapt\b|--install-build-depends", block.text)
         with locked(root.base.cache / "archives-bookworm.lock") if takes_apt else contextlib.nullcontext():
             done = root.run(
                 script,
-                cwd="/root" if on_server else self.folder,
-                env={"PATH": PATH, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"},
-                network=block.place != "without a network",
+                cwd=HOME if on_server else self.folder,
+                env=env,
+                network=network,
+                user=USER,
+                pivot=True,
                 check=False,
             )
         print(f"{block}\n{block.text}{done.stdout}")
@@ -104,12 +119,15 @@ class Reader:
         if not on_server:
             self.folder = root.inside(f"{STATE}/pwd").read_text().strip()
         self.commands += len(block.commands)
+        if "ensurepath" in block.text:
+            self.open_terminal()
         return done.stdout
 
-    def copy_packages(self) -> None:
-        """Copy what was built to the server, as scp would."""
-        for deb in self.desk.inside(f"{self.folder}/dist").glob("*.deb"):
-            shutil.copy(deb, self.server.inside("/root"))
+    def open_terminal(self) -> None:
+        """Begin anew, with what files of the home folder say."""
+        self.desk.inside(f"{STATE}/env").unlink()
+        said = self.desk.run(["bash", "-l", "-i", "-c", 'echo "PATH=$PATH"'], env={"PATH": PATH}, user=USER)
+        self.path = said.stdout.rpartition("PATH=")[2].strip()
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +138,32 @@ def reader(
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
     with (
         root_factory.base("bookworm", TOOLS).open() as desk,
-        root_factory.base("bookworm").open() as server,
+        root_factory.base("bookworm", SERVER).open() as server,
     ):
         for root in (desk, server):
-            sudo = root.inside("/usr/local/bin/sudo")
-            sudo.write_text(SUDO)
-            sudo.chmod(0o755)
+            root.run(["useradd", "--create-home", "--shell", "/bin/bash", USER])
+            root.inside("/etc/sudoers.d/reader").write_text(SUDO)
             root.inside("/etc/apt/apt.conf.d/90reader").write_text(APT)
-        desk.inside(HOME).mkdir(parents=True)
-        desk.copy_in(dh_venvpkg_deb, f"/root/{dh_venvpkg_deb.name}")
-        desk.copy_in(wheel, f"/root/{wheel.name}")
-        desk.run(f"/usr/bin/python3 -m venv tool && tool/bin/pip install -q ./{wheel.name}", cwd="/root")
-        yield Reader(desk=desk, server=server)
+            root.run(["mkdir", "-p", STATE])
+            root.run(["chown", USER, STATE])
+        desk.copy_in(dh_venvpkg_deb, f"{HOME}/{dh_venvpkg_deb.name}")
+        desk.copy_in(wheel, f"/srv/{wheel.name}")
+        desk.inside("/srv/constraints.txt").write_text(f"venvpkg @ file:///srv/{wheel.name}\n")
+        server.boot()
+        exchange_keys(desk, server)
+        yield Reader(desk=desk, server=server, wheel="/srv/constraints.txt")
+
+
+def exchange_keys(desk: Root, server: Root) -> None:
+    """Let the reader in at server.example.org, and let him know it."""
+    with desk.inside("/etc/hosts").open("a") as hosts:
+        hosts.write("127.0.0.1 server.example.org\n")
+    desk.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{HOME}/.ssh/id_ed25519"], user=USER)
+    host_key = server.inside("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    desk.run(["tee", f"{HOME}/.ssh/known_hosts"], user=USER, stdin=f"server.example.org {host_key}")
+    key = desk.inside(f"{HOME}/.ssh/id_ed25519.pub").read_text()
+    server.run(["mkdir", f"{HOME}/.ssh"], user=USER)
+    server.run(["tee", f"{HOME}/.ssh/authorized_keys"], user=USER, stdin=key)
 
 
 @pytest.fixture(scope="module")
@@ -182,16 +214,12 @@ AROUND: dict[str, Callable[[Reader, Path], contextlib.AbstractContextManager[Non
 
 
 def test_tutorial(reader: Reader, tutorial: str) -> None:
-    """From nothing to a package that came, was replaced and went; its program answers as the page says."""
+    """From nothing to a service that came, was replaced, went back and was gone, and never failed."""
     print(f"{reader.commands} commands, {reader.seconds:.0f} s")
-    program = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/Ada').read())"
-    bin_folder = "/opt/venvs/greeter/bin"
-    ask = f'{bin_folder}/greeter & sleep 2; {bin_folder}/python -I -c "{program}"; kill $!'
-    with reader.server.base.open() as server:
-        server.install(list(reader.desk.inside(f"{tutorial}/dist").glob("greeter_1.1.0_all.deb")))
-        unit = server.inside("/lib/systemd/system/greeter.service").read_text()
-        assert "ExecStart=/usr/bin/greeter\n" in unit
-        assert "Hello, Ada." in server.run(ask, network=False).stdout
+    journal = reader.server.run(["journalctl", "--unit", "greeter", "--output", "cat"]).stdout
+    assert journal.count("Started greeter.service") == 3, journal
+    assert "Fail" not in journal, journal
+    assert "could not be found" in reader.server.run(["systemctl", "status", "greeter"], check=False).stdout
 
 
 # A page that goes on where another one ends; the rest begin where the tutorial does.
@@ -207,7 +235,8 @@ def begin(reader: Reader, tutorial: str, page: Path, folder: Path) -> None:
         if not reader.desk.inside(before).exists():
             begin(reader, tutorial, earlier, folder)
     reader.folder, reader.hosts, reader.commands = f"{HOME}/{page.stem}/greeter", {}, 0
-    shutil.copytree(reader.desk.inside(before), reader.desk.inside(reader.folder))
+    reader.desk.run(["mkdir", Path(reader.folder).parent], user=USER)
+    reader.desk.run(["cp", "-a", before, reader.folder], user=USER)
     # What the page before exported.
     reader.desk.inside(f"{STATE}/env").unlink(missing_ok=True)
     around = AROUND.get(page.name)
@@ -222,3 +251,14 @@ def test_how_to(reader: Reader, tutorial: str, page: Path, uv_binary: Path, tmp_
     reader.desk.copy_in(uv_binary, "/usr/local/bin/uv")
     if not reader.desk.inside(f"{HOME}/{page.stem}").exists():
         begin(reader, tutorial, page, tmp_path)
+
+
+@pytest.mark.full
+def test_sbuild(reader: Reader, tutorial: str, tmp_path: Path) -> None:
+    """What takes minutes of its page: a system for builds is made, and the package is built there."""
+    page = DOCS / "how-to/sbuild.md"
+    if not reader.desk.inside(f"{HOME}/{page.stem}").exists():
+        begin(reader, tutorial, page, tmp_path)
+    reader.folder, reader.commands = f"{HOME}/{page.stem}/greeter", 0
+    reader.follow(page, long=True)
+    assert reader.commands == 6
