@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +14,7 @@ import pytest
 from checkout import build_wheel
 from documents import DOCS, Block, fits, pages_to_run, read_blocks
 from indexes import serve
-from roots import CommandFailed, Root, RootFactory, locked
+from roots import CA_BUNDLE, CommandFailed, Root, RootFactory, locked
 from wheels import write_wheel
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -27,12 +24,18 @@ HOME = f"/home/{USER}"
 # What the tutorial would have installed first: it takes a minute, and tests/package/test_front_door.py begins
 # without it. The rest is on any Debian that its installer made, and on a server that somebody logs in to.
 TOOLS = ("build-essential", "debhelper", "devscripts", "openssh-client", "python3-venv", "sudo")
-SERVER = ("curl", "dbus", "openssh-server", "sudo", "systemd-sysv")
+SERVER = ("ca-certificates", "curl", "dbus", "openssh-server", "sudo", "systemd-sysv")
 PATH = "/usr/local/bin:/usr/bin:/bin"
 STATE = "/run/venvpkg-tests/reader"
-# No password is asked for, and nothing else. What apt downloaded is shared between roots, and it does not wait
-# for the lock there.
+# No password is asked for, and nothing else. What apt downloaded is shared between roots, and it does not
+# wait for the lock there.
 SUDO = f'{USER} ALL = (ALL) NOPASSWD: ALL\nDefaults env_keep += "DEBIAN_FRONTEND"\n'
+LIVE = "/etc/letsencrypt/live/packages.example.org"
+CERTIFICATE = f"""\
+mkdir -p {LIVE}
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=packages.example.org \\
+    -addext subjectAltName=DNS:packages.example.org -keyout {LIVE}/privkey.pem -out {LIVE}/fullchain.pem
+"""
 APT = 'APT::Get::Assume-Yes "true";\nDpkg::Use-Pty "0";\nDebug::NoLocking "true";\n'
 
 
@@ -87,11 +90,11 @@ class Reader:
         on_server = block.place == "on the server"
         root = self.server if on_server else self.desk
         network: bool | Root = block.place != "without a network"
-        if re.search(r"\b(scp|ssh) |127\.0\.0\.1", block.text):
+        if re.search(r"\b(scp|ssh) |127\.0\.0\.1|https://packages\.", block.text):
             network = self.server
         env = {"PATH": self.path, "USER": USER, "SHELL": "/bin/bash"}
         env |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
-        if re.search(r"\bpipx? install\b", block.text):
+        if re.search(r"\bpipx ", block.text):
             env["PIP_CONSTRAINT"] = self.wheel
         # What a block exports, and where it goes, holds in the next one.
         script = f"test ! -f {STATE}/env || . {STATE}/env\nset -e\n{self.put(block.text)}\n"
@@ -191,20 +194,32 @@ def private_index(reader: Reader, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def web_server(reader: Reader, folder: Path) -> Iterator[None]:
-    """A web server for the folder /srv of the reader's machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(reader.desk.inside("/srv")))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        reader.hosts = {"https://packages.example.org": f"http://127.0.0.1:{server.server_port}"}
-        try:
-            yield
-        finally:
-            server.shutdown()
+    """The page's nginx on the reader's machine, with a certificate that the server trusts."""
+    (nginx,) = (b for b in read_blocks(DOCS / "how-to/apt-repository.md") if b.language == "nginx")
+    desk, server = reader.desk, reader.server
+    desk.apt("install", "nginx-light", "openssl")
+    desk.inside("/etc/nginx/sites-enabled/default").unlink()
+    desk.inside("/etc/nginx/sites-enabled/packages").write_text(nginx.text)
+    desk.run(CERTIFICATE)
+    certificate = desk.inside(f"{LIVE}/fullchain.pem")
+    server.copy_in(certificate, "/usr/local/share/ca-certificates/example.crt")
+    server.run(["update-ca-certificates"])
+    if server.inside(CA_BUNDLE).exists():
+        with server.inside(CA_BUNDLE).open("a") as bundle:
+            bundle.write(certificate.read_text())
+    with server.inside("/etc/hosts").open("a") as hosts:
+        hosts.write("127.0.0.1 packages.example.org\n")
+    # Debian's mirror is not where nginx is. What the package needs of it, the tutorial has installed.
+    server.inside("/etc/apt/apt.conf.d/91near").write_text('Acquire::Retries "0";\n')
+    desk.run(["nginx"], network=server)
+    try:
+        yield
+        ask = "curl -s -o /dev/null -w '%{http_code} ' https://packages.example.org/debian/"
+        told = server.run(f"for f in dists/bookworm/Release conf/distributions db/version; do {ask}$f; done",
+                          network=server)  # fmt: skip
+        assert told.stdout.split() == ["200", "403", "403"]
+    finally:
+        desk.run(["nginx", "-s", "stop"])
 
 
 AROUND: dict[str, Callable[[Reader, Path], contextlib.AbstractContextManager[None]]] = {
