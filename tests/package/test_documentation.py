@@ -268,6 +268,19 @@ def test_how_to(reader: Reader, tutorial: str, page: Path, uv_binary: Path, tmp_
         begin(reader, tutorial, page, tmp_path)
 
 
+def test_validate_pyproject(reader: Reader, tutorial: str) -> None:
+    """It finds venvpkg's schema by itself, passes what a build takes, and names a key that is none."""
+    (block,) = (b for b in read_blocks(DOCS / "configuration.md") if "validate-pyproject" in b.text)
+    reader.folder = f"{HOME}/validated"
+    reader.desk.run(["cp", "-a", tutorial, reader.folder], user=USER)
+    pyproject = reader.desk.inside(f"{reader.folder}/pyproject.toml")
+    pyproject.write_text(pyproject.read_text() + '\n[tool.venvpkg]\nexpose = ["greeter"]\n')
+    assert "Valid file: pyproject.toml" in reader.type(block).splitlines()
+    pyproject.write_text(pyproject.read_text() + 'expoze = ["greeter"]\n')
+    with pytest.raises(CommandFailed, match=r"`tool\.venvpkg` .*expoze"):
+        reader.type(block)
+
+
 @pytest.mark.full
 def test_sbuild(reader: Reader, tutorial: str, tmp_path: Path) -> None:
     """What takes minutes of its page: a system for builds is made, and the package is built there."""
