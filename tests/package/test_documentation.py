@@ -281,6 +281,36 @@ def test_validate_pyproject(reader: Reader, tutorial: str) -> None:
         reader.type(block)
 
 
+PACKAGE = """\
+{
+  "name": "greeter",
+  "version": "1.1.0",
+  "private": true,
+  "scripts": {"build": "install -D node_modules/ms/index.js src/greeter/static/page.js"},
+  "devDependencies": {"ms": "2.1.3"}
+}
+"""
+
+
+@pytest.mark.full
+def test_front_end_with_npm(reader: Reader, tutorial: str, tmp_path: Path) -> None:
+    """The page's other step, for which hundreds of packages are installed first."""
+    page = DOCS / "how-to/front-end.md"
+    if not reader.desk.inside(f"{HOME}/{page.stem}").exists():
+        begin(reader, tutorial, page, tmp_path)
+    reader.folder = f"{HOME}/{page.stem}/greeter"
+    *_, step = (block for block in read_blocks(page) if block.language == "make")
+    (build,) = (block for block in read_blocks(page) if block.language == "sh")
+    rules = reader.desk.inside(f"{reader.folder}/debian/rules")
+    head, _, _ = rules.read_text().partition("override_dh_auto_build:")
+    rules.write_text(head + step.text)
+    reader.desk.inside(f"{reader.folder}/package.json").write_text(PACKAGE)
+    make = "sed -i 's/^Build-Depends:/& nodejs, npm,/' debian/control; npm install --package-lock-only"
+    reader.desk.apt("install", "nodejs", "npm")
+    reader.desk.run(make, cwd=reader.folder, user=USER)
+    assert "module.exports = function (val, options)" in reader.type(build)
+
+
 @pytest.mark.full
 def test_sbuild(reader: Reader, tutorial: str, tmp_path: Path) -> None:
     """What takes minutes of its page: a system for builds is made, and the package is built there."""
