@@ -532,12 +532,15 @@ class Root:
         self.close()
 
     def _kill_all(self) -> None:
-        # Only a process whose own root is this folder: one that a test started here and left running.
-        here = str(self.path)
+        # Only a process whose own root is this folder: one that a test started here and left running. With
+        # mounts of its own it has another name for it.
+        if not self.path.exists():
+            return
+        here = self.path.stat()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    if os.readlink(entry / "root") == here:  # noqa: PTH115 - not to be followed
+                    if os.path.samestat((entry / "root").stat(), here):
                         os.kill(int(entry.name), signal.SIGKILL)
 
     # -- commands

@@ -64,10 +64,11 @@ def test_root_is_a_copy(clean_root: CleanRoot) -> None:
     )
 
 
-def test_closed_root_leaves_neither_mount_nor_folder_nor_process(clean_root: CleanRoot) -> None:
+@pytest.mark.parametrize("pivot", [False, True])
+def test_closed_root_leaves_neither_mount_nor_folder_nor_process(clean_root: CleanRoot, pivot: bool) -> None:
     """A test that left a daemon behind does not keep the root alive."""
     root = clean_root("bookworm")
-    pid = int(root.run("sleep 1000 >/dev/null 2>&1 & echo $!").stdout)
+    pid = int(root.run("sleep 1000 >/dev/null 2>&1 & echo $!", pivot=pivot).stdout)
     assert Path(f"/proc/{pid}").exists()
     root.close()
     assert str(root.path) not in Path("/proc/self/mounts").read_text()
