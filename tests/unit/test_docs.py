@@ -233,7 +233,7 @@ def test_every_command_is_run_or_says_why_not() -> None:
     # Few, or the rest proves little.
     left_out = [b for page, b in every if page in followed and b.not_run is not None]
     run = [b for page, b in every if page in followed and b.not_run is None]
-    assert len(left_out) <= 8 and len(run) > 4 * len(left_out), (len(left_out), len(run))
+    assert len(left_out) <= 1 and len(run) > 4 * len(left_out), (len(left_out), len(run))
 
 
 def test_index_has_every_page() -> None:
