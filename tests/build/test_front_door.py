@@ -225,12 +225,9 @@ def test_debian_that_is_no_folder_is_told(tmp_path: Path) -> None:
 
 def test_service_may_be_a_program_of_a_requirement(tmp_path: Path) -> None:
     """As gunicorn is; what the environment has not is told."""
-    wheel = pack(
-        "gunicorn", "1.0", {"gunicorn.py": b"def main(): pass\n"}, scripts={"gunicorn": "gunicorn:main"}
-    )
-    folder = bare(
-        tmp_path / "demo", Project(config="no-index = true", dependencies=["gunicorn"], wheels=[wheel])
-    )
+    module = {"gunicorn.py": b"def main(): pass\n"}
+    wheel = pack("gunicorn", "1.0", module, scripts={"gunicorn": "gunicorn:main"})
+    folder = bare(tmp_path / "demo", Project(dependencies=["gunicorn"], wheels=[wheel]))
     done = run_cli(["init", "--command", "gunicorn demo:app"], folder, environment(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "ExecStart=/opt/venvs/demo/bin/gunicorn demo:app\n" in (folder / "debian/demo.service").read_text()
