@@ -7,7 +7,8 @@ from pathlib import Path
 
 # The variable that names the file for the events of a step.
 EVENTS = "VENVPKG_EVENTS"
-# The variable that names the folder where the packages will be, as seen from the source package's.
+# The variable that names the folder where the packages will be, as seen from the source package's. It is
+# empty where there is no debian/ to keep.
 OUTPUT = "VENVPKG_OUTPUT"
 
 

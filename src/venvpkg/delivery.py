@@ -389,10 +389,11 @@ def run_build(
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
     log = copy.parent / name
     watch = Watch(display=display, log=log, events=events, roots=copy / "debian", steps=steps)
-    shown = (
-        order.output.relative_to(order.folder) if order.output.is_relative_to(order.folder) else order.output
-    )
-    environ = with_addon(world.environ) | {EVENTS: str(events), OUTPUT: str(shown)}
+    own = (order.folder / "debian" / "control").is_file()
+    shown = order.output
+    if shown.is_relative_to(order.folder):
+        shown = shown.relative_to(order.folder)
+    environ = with_addon(world.environ) | {EVENTS: str(events), OUTPUT: str(shown) if own else ""}
     status = follow(words, env=environ, cwd=copy, hear=watch.hear, tick=watch.tick)
     watch.take_events()
     watch.next_command("")

@@ -62,7 +62,7 @@ class Metadata:
         Raises:
             VenvpkgError: ``project-invalid``, with every mistake.
         """
-        table = pyproject.get("project", {})
+        table = pyproject["project"] if "project" in pyproject else _read_poetry(pyproject)
         mistakes = list(_find_mistakes(table))
         if mistakes:
             raise VenvpkgError(
@@ -129,6 +129,14 @@ class Metadata:
         """Return the URL of the project's page, or nothing."""
         found = (self.urls.get(label, "") for label in HOMEPAGES)
         return next((url for url in found if re.fullmatch(r"https?://\S+", url)), "")
+
+
+def _read_poetry(pyproject: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what poetry's own table says under the names of PEP 621, as far as they mean the same."""
+    tool = pyproject.get("tool")
+    poetry = tool.get("poetry") if isinstance(tool, dict) else None
+    values = poetry if isinstance(poetry, dict) else {}
+    return {k: values[k] for k in ("name", "version", "description") if isinstance(values.get(k), str)}
 
 
 def _find_mistakes(table: object) -> Iterable[str]:

@@ -330,7 +330,12 @@ def settle_version(plan: Plan, layer: str, subject: Subject, world: World) -> Su
     elif record.published.get(name, {}).get(place) != Published(layer=layer, version=version):
         folder = world.environ.get(OUTPUT, "..")
         file = f"{folder}/{name}_{version.partition(':')[2] or version}_{subject.architecture}.deb"
-        note(f"{name} is new. Once it is published: venvpkg record {shlex.quote(file)}; and commit {RECORD}")
+        after = f"Once it is published: venvpkg record {shlex.quote(file)}; and commit {RECORD}"
+        if not folder:
+            after = (
+                "With a debian/ of its own it would keep its version while it stays the same: venvpkg init"
+            )
+        note(f"{name} is new. {after}")
     (plan.state / "layer.json").write_text(
         json.dumps({"layer": layer, "version": version, "current": subject.version}), encoding="utf-8"
     )

@@ -61,9 +61,12 @@ def make_synopsis(summary: str, name: str) -> str:
 
     It is empty where the summary says nothing.
     """
-    plain = re.sub(r"^(an?|the) ", "", summary, flags=re.I).rstrip(".! ")
+    plain = re.sub(r"^(an?|the)( |$)", "", summary.strip(), flags=re.I).rstrip(".! ")
     if not re.search(r"\w", plain):
         return ""
+    if re.sub(r"[\W_]", "", plain.lower()) == re.sub(r"[\W_]", "", name):
+        # lintian wants it to say more.
+        return f"{plain}, a Python application"[:SYNOPSIS]
     if " " not in plain[:SYNOPSIS]:
         # lintian takes one word for none.
         return f"{plain} {name}"[:SYNOPSIS]

@@ -222,7 +222,7 @@ def _told(inside: Inside) -> Iterable[tuple[str, str]]:
 
 def choose_maintainer(people: Iterable[Person]) -> str:
     """Return the first one who has an address."""
-    found = next((person for person in people if person.email), None)
+    found = next((person for person in people if re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", person.email)), None)
     return str(found) if found else f"{FIXME} your name <you@example.org>"
 
 

@@ -358,12 +358,13 @@ def test_init_that_only_shows_writes_nothing(tmp_path: Path) -> None:
 def test_init_asks_where_it_may(tmp_path: Path) -> None:
     """An empty answer takes what stands there."""
     folder = bare(tmp_path / "demo")
-    answers = "\n\nA tool of ours\nutils\nhttps://demo.example.org\nExpat\n"
+    answers = "1.0 beta\n\nnobody\n\nA tool of ours\nutils\nno url\nhttps://demo.example.org\nExpat\n"
     done = run_cli(["init", "--static", "--interactive"], folder, environment(tmp_path), answers)
     assert done.returncode == 0, done.stderr
     control = (folder / "debian/control").read_text()
     assert "Section: utils" in control and "Description: A tool of ours" in control
     assert "Maintainer: Ada Example <ada@example.org>" in control
+    assert done.stderr.count("Error: ") == 3
     assert "FIXME" not in done.stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -256,3 +257,6 @@ def test_layer_is_recorded_from_where_it_is(tmp_path: Path) -> None:
     command = line.partition("venvpkg ")[2].partition(";")[0]
     assert run_cli(command.split(), folder, environment(tmp_path)).returncode == 0
     assert (folder / "debian/venvpkg-layers.json").is_file()
+    shutil.rmtree(folder / "debian")
+    done = run_cli(["build"], folder, environment(tmp_path))
+    assert "demo-env is new. With a debian/ of its own" in done.stderr

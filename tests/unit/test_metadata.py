@@ -63,6 +63,18 @@ def test_licence_is_told_in_several_places(told: dict[str, object], licence: str
     assert Metadata.from_pyproject({"project": told}).licence == licence
 
 
+def test_poetrys_own_table_is_read() -> None:
+    """As far as it means the same."""
+    table = {
+        "name": "Old_App",
+        "version": "1.2",
+        "description": "An old one",
+        "authors": ["A <a@example.org>"],
+    }
+    told = Metadata.from_pyproject({"tool": {"poetry": table}})
+    assert (told.name, told.version, told.summary) == ("old-app", "1.2", "An old one")
+
+
 def test_every_mistake_is_told_at_once() -> None:
     """None of them is a traceback."""
     wrong = {

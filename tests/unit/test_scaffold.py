@@ -195,6 +195,9 @@ def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
         ("A program.", "program my-app"),
         ("word " * 40, "word word word"),
         ("x" * 200, "x" * 78),
+        ("My app.", "My app, a Python application"),
+        ("A", ""),
+        (".", ""),
     ],
 )
 def test_synopsis_is_short_and_has_no_article(summary: str, synopsis: str) -> None:

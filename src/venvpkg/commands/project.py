@@ -1,7 +1,9 @@
 """From a project to a package."""
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,17 +178,34 @@ def init_command(
 
 def _asked(draft: "Draft") -> "Draft":
     answers = {
-        name: click.prompt(title, default=getattr(draft, name), err=True)
-        for name, title in (
-            ("version", "Version"),
-            ("maintainer", "Maintainer"),
-            ("synopsis", "Description, in one line"),
-            ("section", "Section"),
-            ("homepage", "Homepage"),
-            ("licence", "Licence"),
+        name: click.prompt(
+            title, default=getattr(draft, name), err=True, value_proc=_checked(pattern, wanted)
+        )
+        for name, title, pattern, wanted in (
+            ("version", "Version", r"(\d+:)?\d[\w.+~-]*", "a version begins with a digit and has no blank"),
+            (
+                "maintainer",
+                "Maintainer",
+                r"[^<>]+ <[^\s@<>]+@[^\s@<>]+>",
+                "as in Ada Example <ada@example.org>",
+            ),
+            ("synopsis", "Description, in one line", r".*\w.*", "a few words"),
+            ("section", "Section", r"[a-z/-]+", "as in utils"),
+            ("homepage", "Homepage", r"(https?://\S+)?", "as in https://example.org"),
+            ("licence", "Licence", r"\S.*", "as in GPL-3+"),
         )
     }
     return replace(draft, **answers)
+
+
+def _checked(pattern: str, wanted: str) -> Callable[[str], str]:
+    def check(answer: str) -> str:
+        if not re.fullmatch(pattern, answer.strip()):
+            # click asks again then.
+            raise click.UsageError(wanted)
+        return answer.strip()
+
+    return check
 
 
 @click.command("build-depends", short_help="List, install or write down what the build needs of Debian.")
