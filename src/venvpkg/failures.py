@@ -62,6 +62,8 @@ UNFIT = re.compile(
 LOST = re.compile(r"Distribution not found at: file://(\S+)")
 REFUSED = re.compile(r"401 Unauthorized|403 Forbidden|40[13] Client Error|HTTP error 40[13]")
 EARLIER = re.compile(r"was found on \S+, but not at the requested version")
+# setuptools-scm, which others build on, and versioningit.
+UNVERSIONED = re.compile(r"(?i)unable to (detect|determine) (the )?version|not a (git|supported) repository")
 LONGEST = 1000
 EXPECTED = re.compile(r"Expected +(?:or|(\w+)) ([0-9a-f]{32,})$")
 DIGEST = re.compile(r"(\w+):[0-9a-f]{32,}$")
@@ -285,6 +287,12 @@ def advise(text: str, spec: Spec | None, python: str) -> str:
         if not t.package
     ]
     hints += download_hints(text, spec)
+    if UNVERSIONED.search(text):
+        hints += [
+            "Its version comes from a repository, and there is none here. Is it a folder of a larger project?",
+            'Put debian/ at the top of that, with project = "FOLDER" in debian/venvpkg.toml.',
+            "Or say the version: SETUPTOOLS_SCM_PRETEND_VERSION=1.0",
+        ]
     module = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
     if module and not things:
         hints += [

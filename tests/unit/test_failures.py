@@ -206,6 +206,15 @@ def test_a_module_that_the_build_imports_is_told(
     assert ("build-isolation = false" in error.hint) == isolation
 
 
+def test_version_that_no_repository_tells_is_explained(
+    real: Installer, environment: Path, tmp_path: Path
+) -> None:
+    """Which folders of a repository meet, and exported trees."""
+    said = "setuptools-scm was unable to detect version for /t/source."
+    error = fail_to_build(real, environment, tmp_path, f"raise LookupError({said!r})")
+    assert error.code == "build-failed" and error.hint.startswith("Its version comes from a repository")
+
+
 def explain(text: str, **keys: Any) -> VenvpkgError:
     """The error for what a build wrote, as uv quotes it."""
     quoted = ["error: Failed to build `one==1`", "  cause: Call to `x.build_wheel` failed", "  [stderr]"]
