@@ -289,7 +289,7 @@ def advise(text: str, spec: Spec | None, python: str) -> str:
     hints += download_hints(text, spec)
     if UNVERSIONED.search(text):
         hints += [
-            "Its version comes from a repository, and there is none here. Is it a folder of a larger project?",
+            "Its version comes from a repository, and there is none. Is it a folder of a larger project?",
             'Put debian/ at the top of that, with project = "FOLDER" in debian/venvpkg.toml.',
             "Or say the version: SETUPTOOLS_SCM_PRETEND_VERSION=1.0",
         ]
