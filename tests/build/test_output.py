@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,23 +45,29 @@ def test_output_that_is_no_folder_is_told_before_the_build(tmp_path: Path, place
     assert sorted(folder.rglob("*")) == before
 
 
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    """Mount a file system with these options on a new folder."""
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
+    made = subprocess.run(words, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"mount: {made.stderr}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted by root")
 def test_full_output_is_told_with_its_own_name(tmp_path: Path) -> None:
     """Not with that of the folder for temporary files, which has room; the next build works."""
     folder, small = bare(tmp_path / "demo"), tmp_path / "small"
-    small.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", small], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"mount: {made.stderr}")
-    try:
+    with mounted(small, "size=16k"):
         done = run_cli(["build", f"--output={small}"], folder, environment(tmp_path))
         assert done.returncode == 3 and "error[no-space]" in done.stderr
         assert f"The packages can't go into {small}." in done.stderr and "--output DIR" in done.stderr
         assert list(small.iterdir()) == []
-    finally:
-        subprocess.run(["umount", small], check=True)
     assert built(folder, tmp_path, f"--output={small}")
 
 
@@ -67,21 +75,11 @@ def test_full_output_is_told_with_its_own_name(tmp_path: Path) -> None:
 def test_folder_that_runs_no_programs_is_told(tmp_path: Path) -> None:
     """As hardened servers have /tmp."""
     folder, odd = bare(tmp_path / "demo"), tmp_path / "odd"
-    odd.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "noexec", "none", odd], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"mount: {made.stderr}")
-    try:
+    with mounted(odd, "noexec"):
         done = run_cli(["build"], folder, environment(tmp_path) | {"TMPDIR": str(odd)})
-        assert (
-            done.returncode == 3
-            and f"error[temporary-noexec]: No program may be run in {odd}." in done.stderr
-        )
+        assert done.returncode == 3
+        assert f"error[temporary-noexec]: No program may be run in {odd}." in done.stderr
         assert list(odd.iterdir()) == []
-    finally:
-        subprocess.run(["umount", odd], check=True)
 
 
 def test_signature_is_not_left_out_in_silence(tmp_path: Path) -> None:
