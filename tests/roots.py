@@ -370,6 +370,7 @@ class Root:
         self._mounts: list[Path] = []
         self._keep = False
         self._init: int | None = None
+        self._started: subprocess.Popen[bytes] | None = None
         try:
             self._fill()
             self._mount_all()
@@ -499,12 +500,16 @@ class Root:
         self.run(["systemctl", "is-system-running", "--wait"], check=False)
 
     def _shut_down(self) -> None:
-        if self._init is None:
+        if self._started is None:
             return
-        # The kernel ends the others with it, and waits for them.
-        os.kill(self._init, signal.SIGKILL)
+        if self._init is None:
+            # It did not come that far.
+            self._started.kill()
+        else:
+            # The kernel ends the others with it, and waits for them.
+            os.kill(self._init, signal.SIGKILL)
         self._started.wait()
-        self._init = None
+        self._started = self._init = None
         for folder, _, _ in os.walk(self._group, topdown=False):
             Path(folder).rmdir()
 

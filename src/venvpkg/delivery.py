@@ -1,13 +1,12 @@
 """From a project's folder to packages in dist/: what ``venvpkg build`` does."""
 
-import os
 import re
 import shlex
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from debian.deb822 import Deb822
 
 from venvpkg.addon import EVENTS, OUTPUT, with_addon
-from venvpkg.builddeps import Wanted, apt_line, find_missing, install
+from venvpkg.builddeps import Wanted
 from venvpkg.configuration import read_configuration
-from venvpkg.control import read_control, read_upstream_version
+from venvpkg.control import read_upstream_version
 from venvpkg.display import Display
 from venvpkg.drafting import (
     Wish,
@@ -31,14 +30,23 @@ from venvpkg.drafting import (
 from venvpkg.errors import VenvpkgError
 from venvpkg.export import copy_for_build
 from venvpkg.log import silence
+from venvpkg.order import (
+    OTHER_OUTPUT,
+    Order,
+    declared,
+    require_executable,
+    require_installed,
+    require_key,
+    require_output,
+    require_project,
+    require_tools,
+)
 from venvpkg.pipeline import World
 from venvpkg.process import follow
 from venvpkg.products import Product, describe, write_proofs
 from venvpkg.scaffold import (
-    find_unfinished,
     python_package,
     render_draft,
-    require_folder,
     write_files,
 )
 from venvpkg.scratch import scratch_folder
@@ -46,8 +54,6 @@ from venvpkg.source import fetch_upstream, find_ignored, set_aside
 from venvpkg.system import host_architecture
 from venvpkg.watch import SHOWN_LINES, Watch, explain
 
-# What a build takes beside the packages that it declares.
-TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "make": "build-essential"}
 # Folders of a working tree that are no part of what is packaged.
 LEFT_OUT = (
     ".cache",
@@ -59,27 +65,7 @@ LEFT_OUT = (
     ".hypothesis",
     ".vagrant",
 )
-# This program is these packages.
-OURS = re.compile(r"(dh-sequence-venvpkg|dh-venvpkg)\b")
-OTHER_OUTPUT = "Name another folder: venvpkg build --output DIR"
 GLOBS = ("*.deb", "*.ddeb", "*.changes", "*.buildinfo", "*.dsc", "*_*.tar.*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is asked for."""
-
-    folder: Path
-    """The project's folder, absolute."""
-    output: Path
-    """Where the results go, absolute."""
-    source: bool = False
-    """The source package is wanted, too."""
-    sign: str | None = None
-    """A key to sign with (dpkg-buildpackage(1), -k), empty for the maintainer's, None for no signature."""
-    install_build_depends: bool = False
-    taken: Mapping[Path, Path] = field(default_factory=dict)
-    """Files that earlier orders wrote, each with the project's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +137,7 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
         for line in find_warnings(order.folder, world):
             display.line(f"   warning: {line}")
         steps = prepare(order, copy, world, display)
-        log = run_build(order, copy, scratch / "events", world, display, steps)
+        log = run_build(order, copy, scratch, world, display, steps)
         files = hand_over(order, copy, log)
     products = tuple(describe(path, world) for path in files if path.suffix in (".deb", ".ddeb"))
     return Delivery(
@@ -162,119 +148,6 @@ def deliver(order: Order, world: World, display: Display) -> Delivery:
         steps=tuple(steps),
         seconds=round(time.monotonic() - begun, 1),
     )
-
-
-def require_project(folder: Path) -> None:
-    """Make sure that there is something to build.
-
-    Raises:
-        VenvpkgError: ``debian-unfinished``, where lines of debian/ are left to their owner;
-            ``project-not-found``, ``project-invalid``.
-    """
-    require_folder(folder)
-    unfinished = find_unfinished(folder)
-    if unfinished:
-        raise VenvpkgError(
-            code="debian-unfinished",
-            message=f"{len(unfinished)} lines in debian/ are not written yet.",
-            causes=unfinished,
-            hint="Replace each FIXME by what it asks for, and build again.",
-        )
-    if not (folder / "debian" / "control").is_file():
-        read_metadata(folder, read_configuration(folder))
-
-
-def require_output(order: Order) -> None:
-    """Make sure that the results can go where they are to go, without making the folder yet.
-
-    Raises:
-        VenvpkgError: ``output-unusable``.
-    """
-    place = order.output
-    if place.is_relative_to(order.folder / "debian"):
-        reason = "What lies in debian/ is part of the source package."
-    elif place.is_symlink() and not place.exists():
-        reason = f"It is a link to {place.readlink()}, which is not there."
-    else:
-        above = next(folder for folder in (place, *place.parents) if folder.exists())
-        if not above.is_dir():
-            reason = f"{above} is no folder."
-        elif not os.access(above, os.W_OK | os.X_OK):
-            reason = f"{above} may not be written."
-        else:
-            return
-    raise VenvpkgError(
-        code="output-unusable",
-        message=f"The packages can't go into {place}.",
-        causes=[reason],
-        hint=OTHER_OUTPUT,
-    )
-
-
-def require_executable(folder: Path) -> None:
-    """Make sure that programs can be run where the build will be: debian/rules is one.
-
-    Raises:
-        VenvpkgError: ``temporary-noexec``.
-    """
-    program = folder / "program"
-    program.write_text("#!/bin/sh\n", encoding="utf-8")
-    program.chmod(0o755)
-    if not os.access(program, os.X_OK):
-        raise VenvpkgError(
-            code="temporary-noexec",
-            message=f"No program may be run in {folder.parent}.",
-            causes=["The file system is mounted with the option noexec, and the build runs there."],
-            hint="Name another folder for temporary files: TMPDIR=/var/tmp",
-        )
-    program.unlink()
-
-
-def require_key(order: Order, world: World) -> None:
-    """Make sure that there is a key to sign with, which dpkg-buildpackage(1) does without in silence.
-
-    Raises:
-        VenvpkgError: ``signing-failed``.
-    """
-    if order.sign is None:
-        return
-    words = ["gpg", "--batch", "--list-secret-keys", *([order.sign] if order.sign else [])]
-    found = shutil.which("gpg", path=world.environ.get("PATH"))
-    answer = world.run(words, check=False, env=world.environ) if found else None
-    if answer is None or answer.returncode != 0 or not answer.stdout.strip():
-        raise VenvpkgError(
-            code="signing-failed",
-            message=f"There is no secret key{f' {order.sign}' if order.sign else ''} to sign with.",
-            causes=answer.tail if answer else ["gpg is not installed."],
-            hint="Your keys: gpg --list-secret-keys\nName one of them: venvpkg build --sign=KEY",
-        )
-
-
-def require_tools(order: Order, world: World, display: Display) -> None:
-    """Make sure that Debian's tools are there.
-
-    Raises:
-        VenvpkgError: ``build-tools-missing``; what installing raises.
-    """
-    path = world.environ.get("PATH")
-    missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)]
-    if missing and order.install_build_depends and shutil.which("apt-get", path=path):
-        display.begin("installing build-essential and debhelper")
-        install(
-            Wanted(relations=("build-essential", "debhelper"), sources=()),
-            world.run,
-            world.environ,
-            sudo=True,
-        )
-        missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)]
-    if missing:
-        raise VenvpkgError(
-            code="build-tools-missing",
-            message="Debian's tools for building packages are not installed.",
-            causes=[f"Missing: {', '.join(missing)}."],
-            hint="apt-get install --no-install-recommends build-essential debhelper\n"
-            "Or let it do that: venvpkg build --install-build-depends",
-        )
 
 
 def left_out(order: Order) -> set[Path]:
@@ -335,36 +208,10 @@ def count(relations: Sequence[str]) -> str:
     return f"build dependencies: {len(relations) or 'none'} declared{', all installed' if relations else ''}"
 
 
-def declared(source: Path) -> list[str]:
-    """Return the clauses of Build-Depends without this program itself, which is there."""
-    clauses = read_control(source / "debian" / "control").build_depends.split(",")
-    return [c.strip() for c in clauses if c.strip() and not OURS.match(c.strip())]
-
-
-def require_installed(relations: Sequence[str], order: Order, world: World, display: Display) -> None:
-    """Make sure that build dependencies are installed.
-
-    Raises:
-        VenvpkgError: ``build-depends-missing``; what installing raises.
-    """
-    missing = find_missing(relations, world.run)
-    if missing and order.install_build_depends:
-        display.begin(f"installing {', '.join(missing)}")
-        install(Wanted(relations=missing, sources=()), world.run, world.environ, sudo=True)
-        missing = find_missing(relations, world.run)
-    if missing:
-        raise VenvpkgError(
-            code="build-depends-missing",
-            message=f"{len(missing)} build dependencies are not installed.",
-            causes=[f"Missing: {', '.join(missing)}."],
-            hint=f"{apt_line(missing)}\nOr let it do that: venvpkg build --install-build-depends",
-        )
-
-
 def run_build(
     order: Order,
     copy: Path,
-    events: Path,
+    scratch: Path,
     world: World,
     display: Display,
     steps: list[tuple[str, float]],
@@ -381,13 +228,13 @@ def run_build(
     control = Deb822(world.run(["dpkg-parsechangelog"], cwd=copy).stdout)
     if order.source:
         fetch_upstream(order.folder, copy, control)
-        aside = set_aside(find_ignored(order.folder, left_out(order), world), copy, events.parent / "aside")
+        aside = set_aside(find_ignored(order.folder, left_out(order), world), copy, scratch / "aside")
         words += aside.words
         if aside.names:
             display.line(f"   not in the source package, for git ignores it: {aside}")
     version = control["Version"].partition(":")[2] or control["Version"]
     name = f"{control['Source']}_{version}_{host_architecture(world.run)}.build"
-    log = copy.parent / name
+    log, events = copy.parent / name, scratch / "events"
     watch = Watch(display=display, log=log, events=events, roots=copy / "debian", steps=steps)
     own = (order.folder / "debian" / "control").is_file()
     shown = order.output
@@ -404,7 +251,8 @@ def run_build(
             code="signing-failed",
             message="The packages are built, and could not be signed.",
             causes=[*watch.lines[-SHOWN_LINES:], f"They are in {order.output}, without a signature."],
-            hint="Does gpg-agent know the key's passphrase? Sign them later: debsign dist/*.changes",
+            hint="Does gpg-agent know the key's passphrase? Sign them later:\n"
+            f"debsign {shlex.quote(str(order.output))}/*.changes",
         )
     if status != 0:
         put(order, [log])

@@ -75,18 +75,20 @@ class Display:
 
     def draw(self) -> None:
         """Write the line that does not stay, on a terminal."""
-        if not self.live or not self.doing:
-            return
-        width = shutil.get_terminal_size().columns
-        seconds = time.monotonic() - self.begun
-        head, tail = f" {SPINNER[int(seconds / TICK) % len(SPINNER)]} ", f" … {seconds:.0f} s  {self.part}"
-        # The bar is what changes: where there is no room for both, the title is cut.
-        title = self.doing[: max(12, width - 1 - len(head) - len(tail))]
         with self.lock:
+            if not self.live or not self.doing:
+                return
+            width = shutil.get_terminal_size().columns
+            seconds = time.monotonic() - self.begun
+            head = f" {SPINNER[int(seconds / TICK) % len(SPINNER)]} "
+            tail = f" … {seconds:.0f} s  {self.part}"
+            # The bar is what changes: where there is no room for both, the title is cut.
+            title = self.doing[: max(12, width - 1 - len(head) - len(tail))]
             print(f"\r\033[K{f'{head}{title}{tail}'[: width - 1]}", end="", file=self.out, flush=True)
 
     def clear(self) -> None:
         """Take the line that does not stay away."""
-        self.doing = self.part = ""
-        if self.live:
-            print("\r\033[K", end="", file=self.out, flush=True)
+        with self.lock:
+            self.doing = self.part = ""
+            if self.live:
+                print("\r\033[K", end="", file=self.out, flush=True)

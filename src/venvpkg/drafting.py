@@ -124,9 +124,8 @@ def find_stale(folder: Path, world: World) -> list[str]:
     metadata = read_metadata(folder, configuration)
     wanted = ("control", "rules", "changelog", "copyright", "source/format")
     missing = [name for name in wanted if not (folder / "debian" / name).is_file()]
-    there = not {"control", "rules"}.intersection(missing)
-    if missing and there and not uses_venvpkg(folder):
-        # The other files would speak of an environment that there is not.
+    if not {"control", "rules"}.intersection(missing) and not uses_venvpkg(folder):
+        # All else would speak of an environment that there is not.
         return [NOT_USED]
     if missing:
         command = "venvpkg init" if len(missing) == len(wanted) else "venvpkg init --missing"
@@ -142,8 +141,6 @@ def find_stale(folder: Path, world: World) -> list[str]:
         for p in packages
         if p.name in bundled and p.is_arch_all
     ]
-    if not uses_venvpkg(folder):
-        found.append(NOT_USED)
     source = read_changelog_source(folder / "debian" / "changelog")
     if source != control.source:
         found.append(f"debian/changelog is of {source}, and debian/control of {control.source}")
@@ -171,8 +168,7 @@ def find_warnings(folder: Path, world: World) -> list[str]:
     """Return what somebody who builds a project should look at, a line each."""
     debian = folder / "debian"
     if all((debian / name).is_file() for name in ("control", "rules")):
-        # Its owner may want the rest of debhelper alone; what is missing of it is no news to dpkg.
-        return find_stale(folder, world) if uses_venvpkg(folder) else [NOT_USED]
+        return find_stale(folder, world)
     configuration = read_configuration(folder)
     metadata = read_metadata(folder, configuration)
     if (debian / "control").is_file() or not metadata.name:
@@ -354,4 +350,4 @@ def choose_date(folder: Path, world: World, *, now: bool) -> datetime:
     # Requirements alone have neither of these.
     globs = (*PROJECT_FILES, "*requirements*.txt", "*.lock", "debian/venvpkg.toml")
     times = [int(path.stat().st_mtime) for glob in globs for path in folder.glob(glob) if path.is_file()]
-    return datetime.fromtimestamp(max(times, default=0), UTC) if times else datetime.now(UTC)
+    return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)

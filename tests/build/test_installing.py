@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import wheels
+from bare import bare
 from builds import Case, fail
-from projects import BACKEND
+from projects import Project
 from venvpkg.errors import VenvpkgError
 
 MakeCase = Callable[..., Case]
@@ -445,41 +446,29 @@ def test_missing_header_names_the_debian_package(make: MakeCase, installer: str)
     assert "libpng-dev" in error.hint
 
 
-MEMBER = """\
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["backend"]
-
-[project]
-name = "{name}"
-version = "1.0"
-dependencies = {wants}
-"""
+SOURCES = '\n[tool.uv.sources]\nlib = { path = "../lib" }\n'
 
 
-def members() -> dict[str, str]:
+@pytest.fixture
+def neighbours(make: MakeCase) -> Case:
     """A project in a folder that wants the one in the next folder, as uv has it."""
-    files = {}
-    for name, more in (("api", '[tool.uv.sources]\nlib = { path = "../lib" }\n'), ("lib", "")):
-        table = MEMBER.format(name=name, wants='["lib"]' if more else "[]") + more
-        files |= {f"{name}/pyproject.toml": table, f"{name}/backend/backend.py": BACKEND}
-        files[f"{name}/{name}/__init__.py"] = ""
-    return files
+    case = make('project = "api"')
+    bare(case.source / "lib", Project(name="lib"))
+    pyproject = bare(case.source / "api", Project(name="api", dependencies=["lib"])) / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + SOURCES)
+    return case
 
 
-def test_project_may_name_a_folder_beside_itself(make: MakeCase) -> None:
+def test_project_may_name_a_folder_beside_itself(neighbours: Case) -> None:
     """What lies in the source package comes along."""
-    case = make('project = "api"', files=members())
-    case.finish()
-    assert case.versions() == {"api": "1.0", "lib": "1.0"} and case.state.project == "api"
+    neighbours.finish()
+    assert neighbours.versions() == {"api": "1.0", "lib": "1.0"} and neighbours.state.project == "api"
 
 
-def test_folder_outside_of_the_source_package_is_told(make: MakeCase) -> None:
+def test_folder_outside_of_the_source_package_is_told(neighbours: Case) -> None:
     """With where debian/ has to be."""
-    case = make('project = "api"', files=members())
-    shutil.move(case.source / "lib", case.source.parent)
-    error = fail(case)
+    shutil.move(neighbours.source / "lib", neighbours.source.parent)
+    error = fail(neighbours)
     assert error.code == "requirement-not-found"
     assert error.hint.startswith("lib lies outside of the source package")
 

@@ -69,6 +69,7 @@ FLOORS = (
     {"products", "rehearsal", "source"},
     {"scaffold"},
     {"drafting"},
+    {"order"},
     {"delivery"},
     {"steps"},
     {"commands"},

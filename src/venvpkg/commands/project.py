@@ -60,8 +60,9 @@ def build_command(
     "venvpkg init" would write it. The folder stays as it is; the build runs in a copy. Beside each package
     lies what was checked, and the log.
     """
-    from venvpkg.delivery import Delivery, Order, deliver
+    from venvpkg.delivery import Delivery, deliver
     from venvpkg.display import Display
+    from venvpkg.order import Order
 
     display = Display(live=sys.stderr.isatty())
     taken: dict[Path, Path] = {}
